@@ -27,6 +27,7 @@ from delineate.inference.export.contract import FACTS, HEADER, ExportFacts, read
 from delineate.inference.export.export import ExportResult
 from delineate.inference.export.graph_input import graph_feed, graph_image
 from delineate.inference.export.quantize import Loss, loss_of
+from delineate.inference.model_card import model_card
 from delineate.methods import registry
 from delineate.methods.testing.examples import randomize_norms, tiny
 
@@ -72,6 +73,39 @@ def test_a_file_says_what_it_is_and_what_was_measured(model: Path, made: ExportR
     assert any("Dice of masks" in line for line in made.lines)
     with pytest.raises(DelineateError, match="is there already"):
         delineate.export(model, out=out)
+
+
+def test_info_tells_what_was_measured_of_a_file_and_of_those_beside_a_model(
+    model: Path, made: ExportResult, tmp_path: Path
+) -> None:
+    assert any("Dice of masks" in line for line in delineate.info(made.path).exported)
+    for path in (model, made.report):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "other.parity.json").write_text('{"sha256": "0", "lines": ["of another model"]}')
+    (tmp_path / "damaged.parity.json").write_text("{")
+    about = delineate.info(tmp_path / "model.safetensors")
+    assert about.exported[0].startswith("made.onnx: ")
+    assert "of another model" not in about.exported
+    assert "## Exported files" in model_card(about)
+    assert "## Exported files" not in model_card(delineate.info(model))
+
+
+def test_an_ending_in_capitals_and_a_report_before_its_file(
+    model: Path, made: ExportResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever stops an export, there is no file without a report."""
+    monkeypatch.setattr(module, "build", lambda *_: onnx.load(made.path))
+    seen = []
+    written = module.write_json
+    monkeypatch.setattr(
+        module,
+        "write_json",
+        lambda path, content: (seen.append((tmp_path / "made.ONNX").exists()), written(path, content)),
+    )
+    result = delineate.export(model, out=tmp_path / "made.ONNX", cases=1)
+    assert seen == [False]
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["made.ONNX", "made.parity.json"]
+    assert json.loads(result.report.read_text())["sha256"] == sha256(result.path)
 
 
 def test_a_file_that_differs_is_not_kept(
@@ -132,6 +166,7 @@ def test_a_loss_on_no_pixels_is_refused() -> None:
     [
         (["--out", "made.pt"], "give the name of a file that ends with .onnx"),
         (["--out", "made.onnx", "--opset", "11"], "--opset 11: graphs are written for opsets 18 to 23"),
+        (["--out", "made.onnx", "--cases", "0"], "--cases: give 1 or more"),
         (["--out", "made.onnx", "--data", "nowhere"], "there is no folder nowhere"),
         (["--out", "made.onnx", "--precision", "int8"], "--precision int8 needs --calibration: a dataset with masks"),
     ],

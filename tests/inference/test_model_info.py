@@ -223,7 +223,7 @@ def test_tables(model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
         assert words in shown
 
 
-@pytest.mark.parametrize("fault", ["absent", "folder", "pickle", "foreign", "truncated", "both"])
+@pytest.mark.parametrize("fault", ["absent", "folder", "pickle", "foreign", "truncated", "table", "both"])
 def test_wrong_input_is_one_line(
     fault: str, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -238,6 +238,9 @@ def test_wrong_input_is_one_line(
         save_file({}, path)
     elif fault == "truncated":
         path.write_bytes(model.read_bytes()[:200])
+    elif fault == "table":
+        path = path.with_suffix(".csv")
+        path.write_text("case,dice\na,0.9\n" * 9)
     elif fault == "both":
         path, further = model, ["--json", "--card"]
     assert run(monkeypatch, "info", str(path), *further) == 2
@@ -245,6 +248,7 @@ def test_wrong_input_is_one_line(
     assert said.out == ""
     assert said.err.startswith("error: ")
     assert said.err.count("\n") == 1
+    assert ("is no model; give a model.safetensors" in said.err) == (fault == "table")
 
 
 def test_python_raises_the_same(tmp_path: Path) -> None:

@@ -278,7 +278,7 @@ def test_what_is_refused(suggest: Suggest, trained: Path, data: Path, tmp_path: 
         ({"out": tmp_path / "next.txt"}, "a CSV file; give a name that ends with .csv"),
         ({"overwrite": False}, "next.csv is there already; give another --out, or --overwrite to replace it"),
         ({"out": tmp_path / "own.csv"}, "own.csv is there already, and no list of suggestions of Delineate"),
-        ({"pool": tmp_path / "empty"}, "empty"),
+        ({"pool": tmp_path / "empty"}, "the pool .*empty has no images"),
         ({"features": "encoder"}, "'micro' does not tell its encoder's feature maps"),
         ({"run": two}, "the model takes the channels t1, t2, each from a file of its own"),
     ):

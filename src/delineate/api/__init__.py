@@ -10,7 +10,7 @@ from delineate.api.prediction import calibrate, fewshot_predict, load, predict
 from delineate.api.scores import compare, evaluate
 from delineate.api.studies import estimate_study_labels, study_labels, suggest_labels
 from delineate.api.training import estimate_training, fewshot_train, train
-from delineate.api.weights import add_weights, list_weights
+from delineate.api.weights import add_weights, list_weights, remove_weights
 
 __all__ = [
     "DemoResult",
@@ -33,6 +33,7 @@ __all__ = [
     "list_weights",
     "load",
     "predict",
+    "remove_weights",
     "study_labels",
     "suggest_labels",
     "train",

@@ -14,7 +14,7 @@ from delineate.requests.weights import AddWeightsOptions
 if TYPE_CHECKING:
     from delineate.nn.encoders.store import StoredRecord
 
-__all__ = ["add_weights", "list_weights"]
+__all__ = ["add_weights", "list_weights", "remove_weights"]
 
 
 @takes(AddWeightsOptions)
@@ -49,6 +49,30 @@ def add_weights(file: Path | str, **options: Unpack[AddWeightsOptions]) -> Store
         mean=_numbers("--mean", options["mean"]),
         std=_numbers("--std", options["std"]),
     )
+
+
+def remove_weights(name: str) -> StoredRecord:
+    """Remove the encoder weights of a name from the local store. Models that started from them stay as they are.
+
+    Args:
+        name: As `list_weights` has it.
+
+    Returns:
+        What was known of them.
+
+    Raises:
+        DelineateError: There are none of that name, or the folder cannot be removed.
+
+    Example:
+        ```python
+        delineate.remove_weights("tv-resnet50")
+        ```
+    """
+    from delineate.nn.encoders.store import remove_stored
+
+    (record,) = list_weights(name)
+    remove_stored(name)
+    return record
 
 
 def list_weights(name: str | None = None) -> list[StoredRecord]:

@@ -29,6 +29,8 @@ FORMAT: Final = 4
 """The newest that is read."""
 ENTRY = "delineate"
 MODEL_FILE = "model.safetensors"
+_WEIGHTS = (".safetensors", "")
+"""Endings of files that may be models; what has another one and cannot be read is none."""
 
 
 class Header(BaseModel):
@@ -101,6 +103,10 @@ def read_header(path: Path | str) -> Header:
         with safe_open(file, framework="numpy") as stream:
             metadata = stream.metadata() or {}
     except (SafetensorError, OSError) as error:
+        if file.suffix.lower() not in _WEIGHTS:
+            raise ArtefactError(
+                f"{file} is no model; give a {MODEL_FILE}, a run folder that holds one, or an exported .onnx file"
+            ) from error
         raise ArtefactError(f"{file} is truncated or not a safetensors file ({error}); copy it again") from error
     if ENTRY not in metadata:
         raise ArtefactError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from typer import BadParameter
 from typer.core import TyperCommand
 
 from delineate.common.class_fields import Place, fields_of
-from delineate.common.errors import Interrupted
+from delineate.common.errors import DelineateError, Interrupted
 from delineate.common.names import name_here
 
 __all__ = ["KEPT", "Verb"]
@@ -42,11 +43,13 @@ KEPT = {
     "weights list": "nothing was written",
     "weights add": "no weights were added",
     "weights show": "nothing was written",
+    "weights remove": "the store may still have the weights",
     "import": "no model was written",
 }
 """Verb → what a stop at any moment leaves. Where more is known (training, benchmarks), the verb says it itself."""
 
 
+_OUT_OF_RANGE = re.compile(r"should be (greater|less) than or equal to (\S+)")
 _ENGINE = Place("delineate.engine.recipe", "EngineSection")
 _WITH_ENGINE = ("train", "benchmark", "labels")
 """Commands whose `--set` reaches that section."""
@@ -59,6 +62,9 @@ class Verb(TyperCommand):
         try:
             return super().parse_args(ctx, args)
         except BadParameter as error:
+            if (bound := _OUT_OF_RANGE.search(error.message)) and error.param is not None:
+                asked = "or more" if bound[1] == "greater" else "or less"
+                raise DelineateError(f"{error.param.opts[0]}: give {bound[2]} {asked}") from None
             error.message = error.message.removeprefix("Value error, ")
             raise
         except Exception as error:  # Typer's NoSuchOption, which has no public name in every version

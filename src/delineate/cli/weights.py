@@ -14,7 +14,7 @@ from delineate.requests.weights import AddWeightsOptions
 if TYPE_CHECKING:
     from delineate.nn.encoders.store import StoredRecord
 
-__all__ = ["add", "app", "list_", "show"]
+__all__ = ["add", "app", "list_", "remove", "show"]
 
 app = typer.Typer(no_args_is_help=True, help="Keep pretrained weights of encoders: add files, list them.")
 
@@ -96,6 +96,19 @@ def show(
         _print_json(record.to_json())
     else:
         _print(record)
+
+
+@app.command(cls=Verb)
+def remove(name: Annotated[str, typer.Argument(metavar="NAME", help="As `delineate weights list` has it.")]) -> None:
+    """Remove weights from the local store. Models that started from them stay as they are.
+
+    \b
+    delineate weights remove tv-resnet50
+    """
+    from delineate.api import remove_weights
+
+    record = remove_weights(name)
+    typer.echo(f"removed {record.name} ({record.encoder}, {record.values / 1e6:.2f} M numbers)")
 
 
 def _print(record: StoredRecord) -> None:

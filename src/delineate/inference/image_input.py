@@ -111,4 +111,4 @@ def _other_kind(pixels: Pixels, spec: InputSpec) -> str | None:
 
 def _scale(bits: int, spec: InputSpec) -> str:
     scale = f"0…{2**bits - 1}" if spec.intensity == "range" else spec.rule_words
-    return f"{scale} is read as black to white"
+    return f"read as black to white: {scale}"

@@ -54,19 +54,23 @@ def model_card(info: ModelInfo, *, license: str | None = None, hub: bool = False
     for section in ("Input", "Output", "Data", "Training"):
         parts += [f"## {section}", _bullets(told[section])]
     parts += _scores(info)
+    if info.exported:
+        parts += ["## Exported files", _bullets(info.exported)]
     parts += ["## Limits", LIMITS, "## Licenses", _bullets(told["Licenses"])]
     text = "\n\n".join(parts) + "\n"
     return front_matter(info, license) + "\n" + text if hub else text
 
 
 def facts(info: ModelInfo, license: str | None = None) -> dict[str, list[str]]:
-    """Section → its lines: `Model`, `Input`, `Output`, `Data`, `Training`, `Licenses`. `license`: of the model's weights."""
+    """Section → its lines: `Model`, `Input`, `Output`, `Data`, `Training`, `Licenses`; `Exported files` where
+    there are some. `license`: of the model's weights."""
     return {
         "Model": _model(info),
         "Input": _input(info),
         "Output": _output(info),
         "Data": _data(info),
         "Training": _training(info),
+        **({"Exported files": list(info.exported)} if info.exported else {}),
         "Licenses": _licenses(info, license),
     }
 

@@ -16,8 +16,8 @@ from typing import Any
 
 from delineate.artefact.header import ENTRY, Header, locate, parse_header, read_header, stored_shapes
 from delineate.artefact.onnx_metadata import read_metadata
-from delineate.common.errors import ArtefactError
-from delineate.common.files import sha256
+from delineate.common.errors import ArtefactError, DelineateError
+from delineate.common.files import read_json, sha256
 from delineate.common.terminal import one_line
 from delineate.data.core.known import KnownPictures
 from delineate.data.core.manifest import LabelRule
@@ -49,10 +49,13 @@ def read_info(model: Path | str) -> ModelInfo:
             raise ArtefactError(
                 f"{file} is an ONNX file without Delineate's metadata; make one with `delineate export`"
             )
-        return ModelInfo(parse_header(metadata[ENTRY], file), file.stat().st_size, sha256(file), None)
-    header = read_header(file)
+        digest = sha256(file)
+        return ModelInfo(
+            parse_header(metadata[ENTRY], file), file.stat().st_size, digest, None, _exported(file, digest)
+        )
+    header, digest = read_header(file), sha256(file)
     weights = sum(math.prod(shape) for shape in stored_shapes(file).values())
-    return ModelInfo(header, file.stat().st_size, sha256(file), weights)
+    return ModelInfo(header, file.stat().st_size, digest, weights, _exported(file, digest))
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,8 @@ class ModelInfo:
     """Of the file, hexadecimal."""
     weights: int | None
     """Numbers stored: parameters and buffers; None: of an ONNX file they are not counted."""
+    exported: tuple[str, ...] = ()
+    """What was measured of an exported file: of itself, or of those that lie beside the model. From `NAME.parity.json`."""
 
     @property
     def method(self) -> str:
@@ -229,6 +234,7 @@ class ModelInfo:
             "scores": self.scores,
             "remarks": self.remarks,
             "notes": self.notes,
+            "exported": list(self.exported),
             "limits": LIMITS,
             "licenses": self.licenses,
         }
@@ -242,6 +248,20 @@ class ModelInfo:
         if note := _text(self.about_method.get("license_note")):
             found["method"] = note
         return found
+
+
+def _exported(file: Path, digest: str) -> tuple[str, ...]:
+    """The lines of reports beside a file that are of it: they name its hash."""
+    lines: list[str] = []
+    for path in sorted(file.parent.glob("*.parity.json")):
+        try:
+            report = _table(read_json(path))
+        except DelineateError:
+            continue
+        known = [report, *(_table(report.get(graph)) for graph in ("condition", "forward"))]
+        if digest in {one.get(key) for one in known for key in ("sha256", "model_sha256")}:
+            lines += [without_folders(line) for line in report.get("lines") or () if isinstance(line, str)]
+    return tuple(lines)
 
 
 def without_folders(content: Any) -> Any:

@@ -74,6 +74,16 @@ def test_training_starts_from_what_was_added(file: Path, weights: dict[str, Tens
     assert delineate.list_weights() == delineate.list_weights("mine") == [record]
 
 
+def test_what_is_removed_is_gone(file: Path) -> None:
+    record = add(file)
+    assert delineate.remove_weights("mine") == record
+    assert delineate.list_weights() == []
+    assert not (weights_folder() / "mine").exists()
+    with pytest.raises(DelineateError, match="no weights 'mine' in the store"):
+        delineate.remove_weights("mine")
+    assert add(file).name == "mine"
+
+
 def test_statistics_nobody_stated_are_said_to_be_assumed(file: Path) -> None:
     assert add(file).statistics_from == "assumed"
     options = EncoderOptions(name=ENCODER, pretrained="mine")

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ __all__ = [
     "StoredRecord",
     "StoredWeights",
     "name_fault",
+    "remove_stored",
     "stored",
     "stored_names",
     "weights_folder",
@@ -144,6 +146,16 @@ def stored_names() -> list[str]:
         )
     except DelineateError:
         return []
+
+
+def remove_stored(name: str) -> None:
+    """Take weights out of the store; their record goes first, so that half of them is never found. Raises `DelineateError`."""
+    folder = weights_folder() / name
+    try:
+        (folder / RECORD).unlink()
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise DelineateError(f"cannot remove {folder}: {error.strerror}") from error
 
 
 def stored(name: str) -> StoredRecord:

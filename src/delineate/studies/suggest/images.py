@@ -56,6 +56,8 @@ def list_images(source: DataSource, spec: InputSpec) -> tuple[Manifest, list[str
     except DataError as why:
         found = _images_alone(source, spec)
         if found is None:
+            if source.path.is_dir() and not any(path.is_file() for path in source.path.rglob("*")):
+                raise DataError(f"the pool {source.path} has no images; give a folder that has some") from why
             raise why
         manifest = source.grouped(_as_manifest(source.path, found))
         notes = list(found.notes)
