@@ -53,11 +53,11 @@ def measured(name: str, precisions: list[str], folder: Path) -> list[dict[str, A
     rows: list[dict[str, Any]] = []
     for precision in precisions:
         about: dict[str, Any] = {"method": name, "precision": precision, "side": side}
-        further = {"calibration": data, "force": True} if precision == "int8" else {}
+        asked: dict[str, Any] = {"out": folder / f"{precision}.onnx", "precision": precision, "data": data, "cases": 16}
+        if precision == "int8":
+            asked |= {"calibration": data, "force": True}
         try:
-            made = delineate.export(
-                model, out=folder / f"{precision}.onnx", precision=precision, data=data, cases=16, **further
-            )
+            made = delineate.export(model, **asked)
         except DelineateError as error:
             rows.append(about | {"refused": str(error).splitlines()[0].replace(str(folder), "")})
             continue
