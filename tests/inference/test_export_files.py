@@ -221,8 +221,12 @@ def test_eight_bits_say_what_they_cost(model: Path, tmp_path: Path) -> None:
     assert made.loss.cases >= 1
     assert made.loss.calibration_images >= 6
     assert made.parity.tolerance is None
-    kinds = {node.op_type for node in onnx.load(made.path).graph.node}
+    nodes = onnx.load(made.path).graph.node
+    kinds = {node.op_type for node in nodes}
     assert {"QuantizeLinear", "DequantizeLinear"} <= kinds
+    inside = {output for node in nodes if node.op_type == "Conv" for output in node.output}
+    after = [node.op_type for node in nodes if node.op_type == "QuantizeLinear" and node.input[0] in inside]
+    assert after, "what follows a layer is quantized, its ReLU has become a part of it"
     assert any("8 bits cost" in line for line in made.lines)
 
 
@@ -246,6 +250,11 @@ def test_a_loss_is_refused_unless_it_is_forced(
 def test_calibration_data_of_another_kind(model: Path, tmp_path: Path, volume_folder: Path) -> None:
     with pytest.raises(DelineateError, match="holds volumes, and the model was trained on pictures"):
         delineate.export(model, out=tmp_path / "made.onnx", precision="int8", calibration=volume_folder)
+
+
+def test_a_calibration_method_without_8_bits_is_refused(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(DelineateError, match="--calibration-method and --force are for --precision int8, not fp32"):
+        delineate.export(model, out=tmp_path / "made.onnx", calibration_method="percentile")
 
 
 def test_metadata_of_others_and_of_newer_versions() -> None:

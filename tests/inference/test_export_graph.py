@@ -18,6 +18,8 @@ from delineate.inference.export.export import graph_inputs
 from delineate.inference.export.graph import WholeGraph, channel_names, numbers_of
 from delineate.inference.export.onnx_file import Free, GraphInput, build
 from delineate.inference.export.parity import open_session
+from delineate.inference.export.tiled_file import build_tiled
+from delineate.inference.export.tiles import TiledGraph
 from delineate.inference.predictor import Predictor
 from delineate.nn.output import Output
 from micro_method import brightness
@@ -118,6 +120,30 @@ def test_what_came_out_otherwise_than_asked_is_an_error(module: torch.nn.Module)
     with pytest.raises(ArtefactError, match="cannot be exported") as error:
         build(module, [given], ["out"], 20)
     assert len(str(error.value).splitlines()) == 1
+
+
+def tiled(intensity: str) -> Predictor:
+    spec = InputSpec(size=WORKING, fit="patch", intensity=intensity)
+    return Predictor(Artefact(brightness(1, 3), spec, ClassTable(), temperature=8.0), "cpu")
+
+
+@pytest.mark.parametrize("intensity", ["range", pytest.param("percentile", marks=pytest.mark.more)])
+def test_the_sliding_window_of_a_model_of_patches_is_inside(intensity: str) -> None:
+    predictor = tiled(intensity)
+    model = build_tiled(TiledGraph(predictor).eval(), graph_inputs(predictor.spec)[0], 20)
+    session = open_session(model.SerializeToString())
+    for height, width in SIZES:
+        image = picture(predictor.spec, height, width)
+        probabilities, mask = session.run(None, {IMAGE: image[None]})
+        assert np.abs(probabilities[0] - predictor.probabilities(image).transpose(2, 0, 1)).max() <= 1e-5
+        assert (mask[0] != predictor.predict(image)).mean() <= 1e-3
+
+
+def test_models_of_patches_that_resample_are_refused() -> None:
+    spec = InputSpec(size=WORKING, fit="patch", scale=0.5)
+    predictor = Predictor(Artefact(brightness(1, 3), spec, ClassTable()), "cpu")
+    with pytest.raises(ArtefactError, match=r"a model of patches with input\.scale cannot be exported"):
+        TiledGraph(predictor)
 
 
 def test_a_number_that_would_be_rounded_is_refused() -> None:

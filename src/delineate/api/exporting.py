@@ -76,6 +76,7 @@ def export(
         data=None if data is None else as_source(data),
         cases=options["cases"],
         calibration=None if calibration is None else as_source(calibration),
+        calibration_method=options["calibration_method"],
         force=options["force"],
         overwrite=options["overwrite"],
         progress=progress,
@@ -94,7 +95,7 @@ def _check_options(options: ExportOptions) -> None:
     if kind == "hub":
         strange.append("graph")
     if kind == "container":
-        strange += ["graph", "precision", "data", "opset", "cases", "calibration", "force"]
+        strange += ["graph", "precision", "data", "opset", "cases", "calibration", "calibration_method", "force"]
     for field in fields_of(ExportOptions):
         if field.name in strange and options[field.name] != field.option.default:  # type: ignore[literal-required]
             why = "; give another --out" if field.name == "overwrite" else ""

@@ -16,7 +16,7 @@ from typing import Any
 
 from delineate.artefact.header import ENTRY, Header, locate, parse_header, read_header, stored_shapes
 from delineate.artefact.onnx_metadata import read_metadata
-from delineate.common.errors import ArtefactError, DelineateError
+from delineate.common.errors import ArtefactError
 from delineate.common.files import read_json, sha256
 from delineate.common.terminal import one_line
 from delineate.data.core.known import KnownPictures
@@ -256,7 +256,7 @@ def _exported(file: Path, digest: str) -> tuple[str, ...]:
     for path in sorted(file.parent.glob("*.parity.json")):
         try:
             report = _table(read_json(path))
-        except DelineateError:
+        except (OSError, ValueError):
             continue
         known = [report, *(_table(report.get(graph)) for graph in ("condition", "forward"))]
         if digest in {one.get(key) for one in known for key in ("sha256", "model_sha256")}:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from delineate.data.augment.patches import OVERLAP, Size, starts, tiles
 from delineate.inference.segmenter import Probabilities
 
-__all__ = ["TileBlender", "weights"]
+__all__ = ["TileBlender", "gaussian", "weights"]
 
 _SIGMA = 1 / 8
 """Standard deviation of the Gaussian, in tile sides. At the border of a tile its value is 0.0003, never 0."""
@@ -61,14 +61,15 @@ class TileBlender:
 def weights(length: int, tile: int, overlap: float = OVERLAP) -> list[NDArray[np.float32]]:
     """For each tile along an axis, the weights of its pixels inside the image; over all tiles they sum to 1 at each pixel."""
     places = [_covered(start, length, tile) for start in starts(length, tile, overlap)]
-    raw = [_gaussian(tile)[: covered.stop - covered.start] for covered in places]
+    raw = [gaussian(tile)[: covered.stop - covered.start] for covered in places]
     total = np.zeros(length)
     for covered, values in zip(places, raw, strict=True):
         total[covered] += values
     return [(values / total[covered]).astype(np.float32) for covered, values in zip(places, raw, strict=True)]
 
 
-def _gaussian(tile: int) -> NDArray[np.float64]:
+def gaussian(tile: int) -> NDArray[np.float64]:
+    """The weights of a tile's pixels along one axis, 1 in the middle."""
     offset = (np.arange(tile) - (tile - 1) / 2) / (_SIGMA * tile)
     return np.exp(-0.5 * offset**2)
 

@@ -77,6 +77,14 @@ class ExportOptions(TypedDict, total=False):
             shown=False,
         ),
     ]
+    calibration_method: Annotated[
+        Literal["minmax", "entropy", "percentile"],
+        Option(
+            help="For int8: how far ranges reach. minmax: all values of the calibration images; percentile: all but the outermost "
+            "0.001 %; entropy: what loses least information. The last two take minutes and memory.",
+            default="minmax",
+        ),
+    ]
     force: Annotated[
         bool,
         Option(help="Keep a file of int8 that loses more than 0.01 of Dice on the validation images.", default=False),

@@ -92,6 +92,7 @@ def export_fewshot(
     cases: int = 8,
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    calibration_method: str = "minmax",
     **of_others: Any,
 ) -> FewShotExportResult:
     """Write a few-shot method's model as two ONNX files.
@@ -107,6 +108,7 @@ def export_fewshot(
         cases: Episodes of these at most.
         overwrite: Whether earlier files may be replaced.
         progress: Called with (episodes done, episodes in all) while they are compared.
+        calibration_method: Not for these methods.
         of_others: What only methods that segment by themselves have; must be empty or false.
 
     Returns:
@@ -117,7 +119,7 @@ def export_fewshot(
     """
     check_packages()
     check_opset(opset)
-    _check_asked(graph, precision, of_others)
+    _check_asked(graph, precision, of_others | {"method": calibration_method != "minmax"})
     files = file_names(out)
     check_target(out, overwrite, files)
     source = artefact_format.locate(model)

@@ -129,6 +129,10 @@ class ExportFacts(BaseModel):
     """Height and width are multiples of it."""
     spacing: bool = False
     """Whether there is an input `spacing`."""
+    tile: tuple[_Length, _Length] | None = None
+    """Of models of patches: height and width of the tiles that the graph moves over the image; None: it sees the whole image."""
+    overlap: float | None = None
+    """Share of a tile's side by which the next one overlaps it, or a little more; they are blended by Gaussian weights."""
     threshold: Annotated[float, Field(ge=0, le=1)] | None = None
     """By which `mask` was made of `probabilities`; None: classes compete, the most probable wins."""
     state: tuple[StateTensor, ...] = ()

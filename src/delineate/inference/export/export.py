@@ -13,6 +13,7 @@ from delineate.common.errors import ArtefactError, DelineateError
 from delineate.common.files import atomic_path, output_folder, sha256, write_json
 from delineate.common.output_checks import check_result_file
 from delineate.common.versions import version, version_of
+from delineate.data.augment.patches import OVERLAP
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.layouts.source import DataSource
 from delineate.inference.export.cases import trial_images
@@ -40,7 +41,9 @@ from delineate.inference.export.onnx_file import (
     with_metadata,
 )
 from delineate.inference.export.parity import Parity, open_session, parity_of
-from delineate.inference.export.quantize import MOST_LOSS, Calibration, Loss, loss_of, quantized
+from delineate.inference.export.quantize import MOST_LOSS, Calibration, CalibrationMethod, Loss, loss_of, quantized
+from delineate.inference.export.tiled_file import build_tiled
+from delineate.inference.export.tiles import TiledGraph
 from delineate.inference.predictor import Predictor
 
 __all__ = ["DEFAULT_OPSET", "ExportResult", "check_target", "export_onnx", "facts_of", "graph_inputs", "report_path"]
@@ -109,6 +112,7 @@ def export_onnx(
     data: DataSource | None = None,
     cases: int = 8,
     calibration: DataSource | None = None,
+    calibration_method: CalibrationMethod = "minmax",
     force: bool = False,
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -124,6 +128,7 @@ def export_onnx(
         data: Images to compare the file with `predict` on; None: the validation cases of the model's run, else noise.
         cases: Of these at most.
         calibration: For `int8`: a dataset with masks.
+        calibration_method: For `int8`: how far the ranges of 8 bits reach.
         force: Keep a file of `int8` that loses more Dice than is allowed.
         overwrite: Whether an earlier file may be replaced.
         progress: Called with (images done, images in all) while it is compared.
@@ -138,26 +143,35 @@ def export_onnx(
     check_packages()
     check_opset(opset)
     check_target(out, overwrite)
-    _check_precision(precision, graph, calibration, force)
+    _check_precision(precision, graph, calibration, force or calibration_method != "minmax")
     source = artefact_format.locate(model)
     artefact = artefact_format.load(source)
     info = artefact.method.info
     if not info.exportable:
         raise ArtefactError(f"{source}: method '{info.name}' cannot be exported")
     predictor = Predictor(artefact, "cpu", source=source)
+    if predictor.spec.fit == "patch" and (graph == "network" or precision == "int8"):
+        asked = "--graph network" if graph == "network" else "--precision int8"
+        raise ArtefactError(
+            f"{asked}: a model of patches (input.fit=patch) is exported whole, with its loop over tiles, in fp32 or fp16"
+        )
     images = trial_images(predictor, data, cases)
     examples = None if calibration is None else Calibration(calibration, predictor)
-    made = WholeGraph if graph == "whole" else NetworkGraph
+    made = NetworkGraph if graph == "network" else TiledGraph if predictor.spec.fit == "patch" else WholeGraph
     reference = made(predictor).eval()
     traced = made(predictor, half=True).eval() if precision == "fp16" else reference
-    inputs = graph_inputs(predictor.spec) if graph == "whole" else [network_input(predictor)]
-    built = build(traced, inputs, (PROBABILITIES, MASK) if graph == "whole" else (LOGITS,), opset)
+    if graph == "network":
+        built = build(traced, [network_input(predictor)], (LOGITS,), opset)
+    elif isinstance(traced, TiledGraph):
+        built = build_tiled(traced, graph_inputs(predictor.spec)[0], opset)
+    else:
+        built = build(traced, graph_inputs(predictor.spec), (PROBABILITIES, MASK), opset)
     facts = _facts(predictor, graph, source).model_copy(
         update={"precision": precision, "opset": opset, "nodes": count_nodes(built)}
     )
     calibrated, loss = 0, None
     if examples is not None:
-        built, calibrated = quantized(built, examples, facts)
+        built, calibrated = quantized(built, examples, facts, calibration_method)
         facts = facts.model_copy(update={"nodes": count_nodes(built)})
     built = with_metadata(built, artefact_format.read_header(source).to_json(), facts)
     with atomic_path(out) as temporary:
@@ -197,7 +211,9 @@ def facts_of(spec: InputSpec, threshold: float | None, source: Path) -> ExportFa
         own_values=any(rule.rule == "window" for rule in spec.rules),
         channels=channel_names(spec),
         source="pictures" if spec.axis is None else "slices",
-        batch=(1, MOST_IMAGES),
+        batch=(1, 1 if spec.fit == "patch" else MOST_IMAGES),
+        tile=spec.size if spec.fit == "patch" else None,
+        overlap=OVERLAP if spec.fit == "patch" else None,
         height=(1, LONGEST_SIDE),
         width=(1, LONGEST_SIDE),
         spacing=spec.spacing is not None,
@@ -233,13 +249,15 @@ def check_target(out: Path, overwrite: bool, files: Sequence[Path] = ()) -> None
     output_folder(next(folder for folder in out.absolute().parents if folder.exists()))
 
 
-def _check_precision(precision: Precision, graph: GraphKind, calibration: DataSource | None, force: bool) -> None:
+def _check_precision(precision: Precision, graph: GraphKind, calibration: DataSource | None, further: bool) -> None:
     if precision == "int8" and graph != "whole":
         raise DelineateError("--precision int8 is for --graph whole: calibration needs the preprocessing")
     if precision == "int8" and calibration is None:
         raise DelineateError("--precision int8 needs --calibration: a dataset with masks, whose images give the ranges")
-    if precision != "int8" and (calibration is not None or force):
-        raise DelineateError(f"--calibration and --force are for --precision int8, not {precision}")
+    if precision != "int8" and (calibration is not None or further):
+        raise DelineateError(
+            f"--calibration, --calibration-method and --force are for --precision int8, not {precision}"
+        )
 
 
 def graph_inputs(spec: InputSpec) -> list[GraphInput]:
@@ -252,7 +270,10 @@ def graph_inputs(spec: InputSpec) -> list[GraphInput]:
         1: Free("height", 1, LONGEST_SIDE),
         2: Free("width", 1, LONGEST_SIDE),
     }
-    made = [GraphInput(IMAGE, torch.zeros(2, height, width, len(channel_names(spec)), dtype=numbers), free)]
+    if spec.fit == "patch":  # one image at a time
+        del free[0]
+    images = 2 if 0 in free else 1
+    made = [GraphInput(IMAGE, torch.zeros(images, height, width, len(channel_names(spec)), dtype=numbers), free)]
     if spec.spacing is not None:
         made.append(GraphInput(SPACING, torch.tensor(spec.spacing, dtype=torch.float64), {}))
     return made

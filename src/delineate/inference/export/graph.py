@@ -15,7 +15,7 @@ from delineate.inference.export.resize import out_of_frame
 from delineate.inference.predictor import Predictor
 from delineate.nn.output import Output
 
-__all__ = ["NetworkGraph", "WholeGraph", "channel_names", "numbers_of"]
+__all__ = ["NetworkGraph", "WholeGraph", "channel_names", "decided", "numbers_of"]
 
 
 class WholeGraph(nn.Module):
@@ -30,7 +30,7 @@ class WholeGraph(nn.Module):
         super().__init__()
         spec = predictor.spec
         if spec.fit == "patch":
-            raise ArtefactError("a model of patches (input.fit=patch) cannot be exported yet; use stretch or letterbox")
+            raise ArtefactError("a model of patches sees tiles of an image: `export.tiles` has its graph")
         self.preprocess = Preprocess(spec, numbers_of(spec), spec.spacing)
         self.network = copy.deepcopy(predictor.network).half() if half else predictor.network
         self.dtype = torch.float16 if half else torch.float32
@@ -45,7 +45,7 @@ class WholeGraph(nn.Module):
         logits = self.network(self.preprocess.placed(pixels, place).to(self.dtype)).float() / self.temperature
         working = self.output.probabilities(logits)
         native = out_of_frame(working, place, (image.shape[1], image.shape[2]))
-        return native, _decided(native, self.output, self.threshold)
+        return native, decided(native, self.output, self.threshold)
 
 
 class NetworkGraph(nn.Module):
@@ -61,7 +61,7 @@ class NetworkGraph(nn.Module):
         return self.network(image.to(self.dtype)).float()
 
 
-def _decided(probabilities: Tensor, output: Output, threshold: float) -> Tensor:
+def decided(probabilities: Tensor, output: Output, threshold: float) -> Tensor:
     """B×K×H×W → uint8 B×H×W, as `Output.class_map`."""
     if not output.independent:
         return probabilities.argmax(1).to(torch.uint8)

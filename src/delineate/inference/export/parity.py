@@ -265,5 +265,6 @@ def _batches(predictor: Predictor, facts: ExportFacts) -> Iterator[NDArray[Any]]
         (1, 3 * height + 1, 3 * width + 2),
     ]
     for seed, (count, *size) in enumerate(sizes):
-        one = [noise(predictor.spec, facts.numbers, (size[0], size[1]), 10 * seed + at) for at in range(count)]
+        images = range(min(count, facts.batch[1]))
+        one = [noise(predictor.spec, facts.numbers, (size[0], size[1]), 10 * seed + at) for at in images]
         yield np.stack(one)

@@ -78,6 +78,8 @@ class Preprocess(nn.Module):
         height, width = image.shape[-2:]
         old = scalar(height, image), scalar(width, image)
         zero = torch.zeros_like(old[0])
+        if self.spec.fit == "patch" and self.spec.scale == 1 and self.spec.spacing is None:
+            return Placed(old, old, (zero, zero), (height, width))
         if self.spec.fit == "patch":
             frame = self.spec.working_size(height, width, self.spacing)
             return Placed(old, (scalar(frame[0], image), scalar(frame[1], image)), (zero, zero), frame)

@@ -1,18 +1,22 @@
 """A graph in single precision → one whose convolutions and products with weights are in 8 bits, and what that costs in Dice.
 
 Weights have a scale for each output channel, activations one for each map, between the least and the greatest value that
-calibration images gave it. Both are signed, which runtimes compute alike with and without instructions for 8 bits. The network's
-first and last such layer, and all that lies outside the network, stay in single precision.
+calibration images gave it (`minmax`; other ways gained nothing, docs/exported-files.md). The range is that of what a following ReLU
+lets through: negative values that it drops would take more than half of the 8 bits. Both are signed, which runtimes compute alike
+with and without instructions for 8 bits. The network's first and last such layer, and all that lies outside the network, stay in
+single precision.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +35,7 @@ from delineate.inference.export.onnx_file import NETWORK
 from delineate.inference.export.parity import mean_dice
 from delineate.inference.predictor import Predictor
 
-__all__ = ["MOST_LOSS", "Calibration", "Loss", "loss_of", "quantized"]
+__all__ = ["MOST_LOSS", "Calibration", "CalibrationMethod", "Loss", "loss_of", "quantized"]
 
 MOST_LOSS = 0.01
 """Of mean Dice on validation cases; a file that loses more is refused unless it is forced."""
@@ -40,6 +44,9 @@ _IMAGES = 64
 _CASES = 200
 """For the loss."""
 _OPERATORS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+_ACTIVATIONS = ("Relu", "Clip")
+"""What becomes a part of the layer before it: only what it lets through needs a range."""
+CalibrationMethod = Literal["minmax", "entropy", "percentile"]
 
 
 class Loss(BaseModel):
@@ -95,11 +102,14 @@ class Calibration:
             raise DataError(f"{data.path}: calibration needs training images, and validation images with masks")
 
 
-def quantized(model: Any, calibration: Calibration, facts: ExportFacts) -> tuple[Any, int]:
+def quantized(
+    model: Any, calibration: Calibration, facts: ExportFacts, method: CalibrationMethod = "minmax"
+) -> tuple[Any, int]:
     """The model in 8 bits (an `onnx.ModelProto`), and on how many images it was calibrated. Raises `ArtefactError` where no layer
     can be."""
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization import CalibrationMethod as Known
 
     class Reader(CalibrationDataReader):
         def __init__(self, feeds: Iterator[dict[str, NDArray[Any]]]) -> None:
@@ -120,17 +130,21 @@ def quantized(model: Any, calibration: Calibration, facts: ExportFacts) -> tuple
         given, made = Path(folder, "given.onnx"), Path(folder, "made.onnx")
         onnx.save(model, given)
         try:
-            root.setLevel(logging.ERROR)  # its advice is for other tools
-            quantize_static(
-                given,
-                made,
-                Reader(feeds),
-                quant_format=QuantFormat.QDQ,
-                per_channel=True,
-                activation_type=QuantType.QInt8,
-                weight_type=QuantType.QInt8,
-                nodes_to_quantize=nodes,
-            )
+            root.setLevel(logging.ERROR)  # its advice is for other tools, and so is what it prints
+            with contextlib.redirect_stdout(io.StringIO()):
+                quantize_static(
+                    given,
+                    made,
+                    Reader(feeds),
+                    quant_format=QuantFormat.QDQ,
+                    per_channel=True,
+                    activation_type=QuantType.QInt8,
+                    weight_type=QuantType.QInt8,
+                    nodes_to_quantize=nodes,
+                    calibrate_method={"minmax": Known.MinMax, "entropy": Known.Entropy, "percentile": Known.Percentile}[
+                        method
+                    ],
+                )
         finally:
             root.setLevel(before)
         return onnx.load(made), len(chosen)
@@ -175,4 +189,8 @@ def _layers(model: Any) -> list[str]:
         for node in model.graph.node
         if node.op_type in _OPERATORS and node.name.startswith(NETWORK) and weights & set(node.input[:2])
     ]
-    return found[1:-1]
+    layers = found[1:-1]
+    chosen = set(layers)
+    outputs = {output for node in model.graph.node if node.name in chosen for output in node.output}
+    after = [node.name for node in model.graph.node if node.op_type in _ACTIVATIONS and node.input[0] in outputs]
+    return [*layers, *after]
