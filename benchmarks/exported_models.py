@@ -63,7 +63,7 @@ def measured(name: str, precisions: list[str], folder: Path) -> list[dict[str, A
         traced = folder / "fp32.onnx"
         again = precision == "int8" and traced.exists()
         # Tracing is most of the time, and 8 bits are made of the graph that was just traced.
-        export_module.build = partial(_read, traced) if again else build
+        export_module.build = partial(_read, traced) if again else build  # type: ignore[attr-defined]
         try:
             made = delineate.export(model, **asked)
         except DelineateError as error:
