@@ -26,6 +26,7 @@ from delineate.data.core.findings import count, some
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.known import KnownPictures
 from delineate.inference.tta import View, of_a_side
+from delineate.nn.output import Output
 
 __all__ = ["Ensemble", "member_files"]
 
@@ -143,7 +144,7 @@ class Ensemble:
         return found
 
     def probabilities(
-        self, image: torch.Tensor, networks: Sequence[nn.Module], views: Sequence[View]
+        self, image: torch.Tensor, networks: Sequence[nn.Module], views: Sequence[View], output: Output
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The mean over members and views, summed as they come, so that memory does not grow with their number.
 
@@ -151,13 +152,13 @@ class Ensemble:
             image: B×C×h×w, prepared by `spec`.
             networks: The deployed networks of the members, in their order.
             views: Forms of the image.
+            output: What the channels of their logits mean: of a support's classes, it is not the method's own.
 
         Returns:
             Float32 B×K×h×w (one plane more with `spread`), and whether all logits were finite: a tensor, so that nothing waits.
         """
         total, finite = None, torch.ones((), dtype=torch.bool, device=image.device)
         windows = _joint_window([one.spec for one in self.members])[1]
-        output = self.members[0].method.output
         for network, member, window in zip(networks, self.members, windows, strict=True):
             seen = image if window is None else (image * window.scale + window.shift).clamp_(0, 1)
             for view in views:

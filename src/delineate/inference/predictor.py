@@ -329,7 +329,8 @@ class Predictor:
                 NaN like background. The check costs a pass over the logits and one more small transfer from the device.
         """
         with arithmetic(self.device, self.precision, len(inputs), self.spec.size):
-            found, finite = self.ensemble.probabilities(as_batch(inputs, self.device), self._networks, self.views)
+            image = as_batch(inputs, self.device)
+            found, finite = self.ensemble.probabilities(image, self._networks, self.views, self._output)
             result = found.cpu().numpy()
         if not finite:
             how = "use --precision 32" if self.precision != "32" else "the model is of no use for it; train again"
