@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
@@ -25,6 +26,7 @@ from pydantic import BaseModel, ConfigDict
 from delineate.common.errors import ArtefactError, DataError
 from delineate.data.cases.sample_pixels import SamplePixels
 from delineate.data.core.findings import count
+from delineate.data.core.input_spec import Pixels
 from delineate.data.core.manifest import IGNORE
 from delineate.data.layouts.source import DataSource
 from delineate.data.loading.samples import open_samples
@@ -88,6 +90,7 @@ class Calibration:
         """Raises `DataError` for data of another kind or with other classes than the model's."""
         self.path = data.path
         spec = predictor.spec
+        self.size = spec.size
         opened = open_samples(data, axis=spec.axis)
         if (opened.axis is None) != (spec.axis is None):
             trained, given = ("pictures", "volumes") if spec.axis is None else ("volumes", "pictures")
@@ -123,7 +126,8 @@ def quantized(
         raise ArtefactError("the network has no layers for 8 bits: convolutions or products with weights in its middle")
     part = calibration.train
     chosen = [part.samples[at] for at in np.unique(np.linspace(0, len(part) - 1, _IMAGES).round().astype(int))]
-    feeds = (graph_feed(part.image(one), one.spacing, facts) for one in chosen)
+    size = None if method == "minmax" else calibration.size
+    feeds = (graph_feed(_of_size(part.image(one), size), one.spacing, facts) for one in chosen)
     root = logging.getLogger()
     before = root.level
     with tempfile.TemporaryDirectory() as folder:
@@ -179,6 +183,13 @@ def loss_of(session: Any, predictor: Predictor, calibration: Calibration, images
         low=interval.low,
         high=interval.high,
     )
+
+
+def _of_size(pixels: Pixels, size: tuple[int, int] | None) -> Pixels:
+    """Histograms are made of images of one size: onnxruntime joins what each of them gave."""
+    if size is None or pixels.shape[:2] == size:
+        return pixels
+    return cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA)
 
 
 def _layers(model: Any) -> list[str]:
