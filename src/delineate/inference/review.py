@@ -31,7 +31,7 @@ def checked_review(path: Path | str, plan: Plan, overwrite: bool) -> Path:
 
 
 def write_review(done: PredictionResult, path: Path) -> None:
-    """Write the list: what has no mask first, then by confidence. Images are named as in `summary.csv`."""
+    """Write the list: what has no mask or was not measured first, then by confidence. Images are named as in `summary.csv`."""
     lines = [
         [at, shown_image(file, done.names), "" if file.written is None else file.written.mask, *_cells(file, done)]
         for at, file in enumerate(sorted(done.files, key=_order), start=1)
@@ -40,13 +40,16 @@ def write_review(done: PredictionResult, path: Path) -> None:
 
 
 def _order(file: FileResult) -> float:
-    return -1.0 if file.doubt is None else file.doubt.confidence
+    if file.doubt is None:
+        return -2.0 if file.error is not None else -1.0
+    return file.doubt.confidence
 
 
 def _cells(file: FileResult, done: PredictionResult) -> list[object]:
     shown = shown_text(file, done.names)
     if file.doubt is None:
-        return ["", "", "", shown(f"no mask: {file.error}")]
+        why = "not measured: the picture is read by windows" if file.error is None else f"no mask: {file.error}"
+        return ["", "", "", shown(why)]
     spread = "" if file.doubt.disagreement is None else f"{file.doubt.disagreement:.4f}"
     reason = file.doubt.reason if file.remark is None else f"{file.doubt.reason}; {file.remark}"
     return [f"{file.doubt.confidence:.4f}", f"{file.doubt.entropy:.4f}", spread, shown(reason)]

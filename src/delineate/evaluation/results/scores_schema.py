@@ -59,6 +59,7 @@ class _Scores(_Part):
     class_names: list[str] | None = None
     regions: dict[str, list[str]] | None = None
     by_class: dict[str, Means] | None = None
+    confidence: dict[str, float] | None = None
 
 
 def schema_fault(content: Any) -> str:

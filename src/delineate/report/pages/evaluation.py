@@ -16,6 +16,7 @@ from delineate.report.html.elements import Html, element, facts, join, number
 from delineate.report.parts.case_gallery import case_table, ranked_pictures
 from delineate.report.parts.conclusions import accesses_in_words, conclusions
 from delineate.report.parts.confusion_table import confusion_table
+from delineate.report.parts.coverage import coverage_part
 from delineate.report.parts.distribution import distributions
 from delineate.report.parts.fewshot_episodes import fewshot_part
 from delineate.report.parts.overlays import Overlays
@@ -72,6 +73,7 @@ def write_evaluation_report(folder: Path, references: Manifest | None = None) ->
         _part("Scores by size of the structure", sizes_part(scores_file)),
         _part("Several raters", raters_part(scores_file)),
         _part("Subgroups", subgroups_part(scores_file)),
+        _part("If a person looks at the most doubtful", coverage_part(scores_file)),
         _part("Distribution of the scores", distributions(scores_file)),
         _part("Worst, median and best cases", ranked_pictures(scores_file, Overlays.find(scores_file, references))),
         _part("Cases", case_table(scores_file)),
