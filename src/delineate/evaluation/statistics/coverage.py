@@ -22,7 +22,6 @@ SHARES: Final = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
 """Of the cases that a person looks at."""
 _RESAMPLES = 1000
 _SEED = 0
-Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -34,13 +33,13 @@ class Coverage:
     """Cases, of each share rounded up."""
     rest: tuple[float, ...]
     """Mean score of the other cases."""
-    intervals: tuple[Interval, ...]
+    intervals: tuple[tuple[float, float], ...]
     """95 %, groups of cases resampled (percentiles)."""
     best: tuple[float, ...]
     """The same, had the cases with the lowest scores been looked at."""
     correlation: float
     """Spearman's, of confidence and score; NaN where all of either are equal."""
-    correlation_interval: Interval
+    correlation_interval: tuple[float, float]
     cases: int
 
 
