@@ -13,7 +13,7 @@ from delineate.common.errors import DelineateError
 from delineate.common.files import new_folder, read_json, write_json, write_text
 from delineate.common.versions import version
 from delineate.inference.export.container import check_folder
-from delineate.inference.export.export import ExportResult, report_path
+from delineate.inference.export.export import ExportResult
 from delineate.inference.model_card import model_card
 from delineate.inference.model_info import ModelInfo, read_info, without_folders
 
@@ -76,7 +76,7 @@ def export_hub(
         try:
             (folder / "onnx").mkdir()
             onnx = make_onnx(folder / "onnx" / ONNX_NAMES[precision])
-            report = report_path(onnx.path)
+            report = onnx.report
             write_json(report, without_folders(read_json(report)))
         except DelineateError as error:
             if needed:
@@ -113,4 +113,4 @@ def _use(out: Path, onnx: ExportResult | None) -> str:
     if onnx is None:
         return text
     lines = "\n".join(f"- {without_folders(line)}" for line in onnx.parity.lines)
-    return text + _ONNX.format(use=onnx.use, report=report_path(onnx.path).name, lines=lines)
+    return text + _ONNX.format(use=onnx.use, report=onnx.report.name, lines=lines)
