@@ -42,7 +42,8 @@ def made(out: Path) -> Any:
     """What the exporter gives, without its minute: a file and its report, which name the data's folder."""
     out.write_bytes(b"onnx")
     write_json(report_path(out), {"parity": {"images": f"2 images of {PRIVATE}"}})
-    return SimpleNamespace(path=out, parity=SimpleNamespace(lines=[f"2 images of {PRIVATE}: Dice of masks 1.0"]))
+    parity = SimpleNamespace(lines=[f"2 images of {PRIVATE}: Dice of masks 1.0"])
+    return SimpleNamespace(path=out, report=report_path(out), use=f"`{out.name}` takes an image", parity=parity)
 
 
 def test_a_folder_for_a_hub(model: Path, tmp_path: Path) -> None:
