@@ -18,7 +18,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "delineate"
 ROOMS = (
     *("common", "data", "nn", "methods", "strategies", "artefact", "evaluation", "inference", "engine", "fewshot"),
-    *("report", "studies", "serve", "requests", "api", "cli"),
+    *("report", "studies", "serve", "requests", "runtime", "api", "cli"),
 )
 """Lowest first."""
 INNER_ROOMS = {
@@ -53,6 +53,7 @@ LISTED = (
     "engine",
     "fewshot",
     "requests",
+    "runtime",
     "api",
     "cli",
 )

@@ -40,6 +40,7 @@ from delineate.fewshot.predictor import FewShotPredictor
 from delineate.inference.export.container import ContainerResult
 from delineate.inference.export.export import ExportResult
 from delineate.inference.export.hub import HubResult
+from delineate.inference.exported_model import ExportedModel
 from delineate.inference.model_info import ModelInfo
 from delineate.inference.predictor import Predictor
 from delineate.inference.results import PredictionResult
@@ -118,6 +119,7 @@ def _groups() -> list[Group]:
     results = [
         *(
             Predictor,
+            ExportedModel,
             FewShotPredictor,
             RunResult,
             PredictionResult,

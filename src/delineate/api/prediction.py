@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from delineate.common.errors import DelineateError
+from delineate.common.errors import DelineateError, DeviceError
 from delineate.requests.calibrate import CalibrateOptions
 from delineate.requests.predict import FewshotPredictOptions, MaskOptions, PredictOptions
 from delineate.requests.signature import takes
@@ -14,9 +14,13 @@ from delineate.requests.signature import takes
 if TYPE_CHECKING:
     from delineate.data.layouts.source import DataSource
     from delineate.engine.calibrate import Calibration
+    from delineate.inference.exported_model import ExportedModel
     from delineate.inference.results import PredictionResult
+    from delineate.inference.segmenter import Segmenter
 
 __all__ = ["calibrate", "fewshot_predict", "load", "predict"]
+
+_EXPORTED = ".onnx"
 
 
 def load(
@@ -33,7 +37,8 @@ def load(
     """Load a trained model for prediction.
 
     Args:
-        path: A `model.safetensors`, or a run folder that holds one; or a folder of run folders, whose models predict together.
+        path: A `model.safetensors`, a run folder that holds one, or an exported `.onnx` file; or a folder of run folders, whose
+            models predict together.
         device: `auto` (CUDA, else MPS, else CPU), `cpu`, `cuda`, `cuda:1` or `mps`.
         precision: `32`, or mixed precision: `bf16` or `16`.
         postprocess: Whether masks are post-processed as the model says (`delineate calibrate`).
@@ -43,7 +48,8 @@ def load(
         tta: Test-time augmentation of a dense method: `none`, `flips` (4 passes) or `flips+rotations` (8 passes).
 
     Returns:
-        For a dense method an `inference.predictor.Predictor` (`.predict(image)`). For a few-shot method a
+        For a dense method an `inference.predictor.Predictor` (`.predict(image)`), for an exported file an
+        `inference.exported_model.ExportedModel` with the same `.predict(image)`. For a few-shot method a
         `fewshot.predictor.FewShotPredictor` (`.segment_like(support_images, support_masks, query)`).
 
     Raises:
@@ -57,6 +63,9 @@ def load(
         >>> mask.shape, mask.dtype
         ((48, 64), dtype('uint8'))
     """
+    if Path(path).suffix.lower() == _EXPORTED:
+        others = {"tile": tile, "overlap": overlap, "ensemble": ensemble, "tta": tta}
+        return _exported(path, device=device, precision=precision, postprocess=postprocess, **others)
     from delineate.inference.ensemble import Ensemble
     from delineate.inference.predictor import Predictor
 
@@ -126,8 +135,8 @@ def predict(
     """Segment images and volumes with a trained model. Write one mask per image, at its own size, and tables to `out`.
 
     Args:
-        model: A `model.safetensors`, or a run folder; or a folder of run folders, such as one method's in a benchmark, whose models
-            predict together.
+        model: A `model.safetensors`, a run folder, or an exported `.onnx` file; or a folder of run folders, such as one method's
+            in a benchmark, whose models predict together.
         inputs: Image files, folders of images, or patterns such as "scans/*.png". With `split`: datasets.
         progress: Called with (images done, images in total).
 
@@ -143,21 +152,9 @@ def predict(
         (8, 0)
     """
     from delineate.inference.files import predict_files
-    from delineate.inference.predictor import load as load_dense
 
-    predictor = load_dense(
-        model,
-        options["device"],
-        options["precision"],
-        postprocess=options["postprocess"],
-        tile=options["tile"],
-        overlap=options["overlap"],
-        ensemble=options["ensemble"],
-        tta=options["tta"],
-        spread=(options["uncertainty"] or options["review"] is not None),
-    )
     return predict_files(
-        predictor,
+        _dense(model, options),
         inputs,
         options["out"],
         split=options["split"],
@@ -224,6 +221,31 @@ def fewshot_predict(
     )
     shown.save(Path(options["out"]))
     return result
+
+
+def _dense(model: Path | str, options: PredictOptions) -> Segmenter:
+    """The model of a run, or an exported one."""
+    kept = ("device", "precision", "postprocess", "tile", "overlap", "ensemble", "tta")
+    asked: dict[str, Any] = {name: value for name, value in options.items() if name in kept}
+    if Path(model).suffix.lower() == _EXPORTED:
+        return _exported(model, **asked)
+    from delineate.inference.predictor import load as load_dense
+
+    return load_dense(model, **asked, spread=options["uncertainty"] or options["review"] is not None)
+
+
+def _exported(path: Path | str, *, device: str, precision: str, postprocess: bool, **others: Any) -> ExportedModel:
+    """Raises `DelineateError` for what an exported file cannot be told: it is what it was exported as, and is run on the CPU."""
+    from delineate.inference.exported_model import ExportedModel
+
+    if device not in ("auto", "cpu"):
+        raise DeviceError(f"{path} is run by onnxruntime on the CPU, not on {device}: leave out --device")
+    if precision != "32":
+        raise DelineateError(f"{path} has the precision that it was exported with: leave out --precision")
+    for name, value in others.items():
+        if value not in (None, "none", (), []):
+            raise DelineateError(f"--{name} is for models that are no exported files, and {path} is one: leave it out")
+    return ExportedModel(path, postprocess=postprocess)
 
 
 def _written(options: MaskOptions) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from delineate.artefact.postprocessing import Postprocessing
 from delineate.common.config import first_fault
 from delineate.common.errors import ArtefactError
 from delineate.common.spelling import respelled
+from delineate.common.versions import DISTRIBUTION
 from delineate.data.core.class_codes import ClassCode
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable, LabelRule
@@ -153,7 +154,7 @@ def parse_header(text: str, file: Path) -> Header:
         raise ArtefactError(f"{file} has a damaged Delineate header; copy the file again") from error
     if isinstance(found, int) and found > FORMAT:
         raise ArtefactError(
-            f"{file} has artefact format {found}, this version reads up to {FORMAT}; update delineate to use it"
+            f"{file} has artefact format {found}, this version reads up to {FORMAT}; update {DISTRIBUTION} to use it"
         )
     content.pop("postprocess", None)  # of the first versions, always empty
     given = content["input"] = respelled(content.get("input"))

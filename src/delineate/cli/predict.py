@@ -27,7 +27,8 @@ def predict(
     model: Annotated[
         Path,
         typer.Argument(
-            metavar="MODEL", help="A model.safetensors, a run folder, or a folder of runs, which predict together."
+            metavar="MODEL",
+            help="A model.safetensors, a run folder, or an exported .onnx file; or a folder of runs, which predict together.",
         ),
     ],
     inputs: Annotated[

@@ -5,14 +5,15 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as _version_of
 
-__all__ = ["version", "version_of"]
+__all__ = ["DISTRIBUTION", "version", "version_of"]
 
-_DISTRIBUTION = "delineate-seg"
+DISTRIBUTION = "delineate-seg" if __name__.startswith("delineate.") else "delineate-seg-runtime"
+"""What this code was installed as: the runtime's distribution holds some of it under another name."""
 
 
 def version() -> str:
     """The version, or words that say that the package was never installed (only put on the path)."""
-    return version_of(_DISTRIBUTION)
+    return version_of(DISTRIBUTION)
 
 
 def version_of(distribution: str) -> str:

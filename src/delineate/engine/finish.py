@@ -21,7 +21,8 @@ from delineate.engine.recipe import Recipe
 from delineate.engine.run_state import Run
 from delineate.evaluation.comparison.training_record import TrainingRecord
 from delineate.evaluation.results.case_scores import Row
-from delineate.evaluation.results.score_warnings import NO_VALIDATION, headline_dice, headline_json, score_warnings
+from delineate.evaluation.results.no_validation import NO_VALIDATION
+from delineate.evaluation.results.score_warnings import headline_dice, headline_json, score_warnings
 from delineate.evaluation.results.scores_file import Origin, write_scores
 from delineate.evaluation.results.summary import Summary
 from delineate.inference.model_card import model_card

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from delineate.artefact.postprocessing import StructureRule
 from delineate.data.core.manifest import IGNORE, ClassTable
 from delineate.data.core.regions import is_one_of
+from delineate.inference.components import components
 from delineate.inference.postprocess import (
     Structure,
-    components,
     cropped,
     fill_holes,
     postprocessed,

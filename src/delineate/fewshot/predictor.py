@@ -24,9 +24,9 @@ from delineate.common.errors import ArtefactError, DataError
 from delineate.data.core.input_spec import InputSpec, Pixels
 from delineate.data.core.manifest import IGNORE, ClassTable
 from delineate.fewshot.support import Support
-from delineate.inference.device import Precision, arithmetic, checked_precision, resolve_device
+from delineate.inference.device import Precision, arithmetic, as_batch, checked_precision, resolve_device
 from delineate.inference.image_input import as_pixels
-from delineate.inference.predictor import BATCH_SIZE, Predictor, as_batch
+from delineate.inference.predictor import BATCH_SIZE, Predictor
 from delineate.inference.usable import check_usable
 from delineate.methods.contract import Method
 from delineate.methods.episodic import EpisodicBatch, EpisodicModule, State

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from delineate.common.errors import DeviceError
 
-__all__ = ["Precision", "arithmetic", "checked_precision", "is_out_of_memory", "resolve_device"]
+__all__ = ["Precision", "arithmetic", "as_batch", "checked_precision", "is_out_of_memory", "resolve_device"]
 
 Precision = Literal["32", "bf16", "16"]
 _AUTOCAST = {"32": None, "bf16": torch.bfloat16, "16": torch.float16}
@@ -79,3 +81,8 @@ def is_out_of_memory(error: Exception) -> bool:
         return True
     said = str(error)
     return any(words in said for words in ("allocate memory", "not enough memory", "out of memory"))
+
+
+def as_batch(inputs: Sequence[NDArray[np.float32]], device: torch.device) -> torch.Tensor:
+    """Prepared inputs h×w×C → B×C×h×w on the device."""
+    return torch.from_numpy(np.stack(inputs)).to(device).permute(0, 3, 1, 2)

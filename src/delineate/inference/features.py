@@ -16,8 +16,8 @@ from torch.nn import functional as F
 
 from delineate.common.errors import DataError, NotFiniteError
 from delineate.data.augment.patches import cut
-from delineate.inference.device import arithmetic
-from delineate.inference.predictor import BATCH_SIZE, Predictor, as_batch
+from delineate.inference.device import arithmetic, as_batch
+from delineate.inference.predictor import BATCH_SIZE, Predictor
 from delineate.inference.segment import Failure
 from delineate.inference.segmenter import Prepared, Probabilities
 from delineate.inference.sliding_window import TileBlender

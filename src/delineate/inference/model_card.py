@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from delineate.common.versions import version
 from delineate.data.core.findings import count
 from delineate.inference.model_info import LIMITS, ModelInfo
@@ -114,6 +112,8 @@ def front_matter(info: ModelInfo, license: str | None = None) -> str:
 
     The license is `unknown` where nobody has stated it, and `other` with its name where the hub has no word for it.
     """
+    import yaml  # for this alone: what prints facts does without
+
     name = info.data["name"] or "not stated"
     content: dict[str, Any] = {
         "library_name": "delineate",

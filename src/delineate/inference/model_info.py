@@ -23,7 +23,7 @@ from delineate.data.core.known import KnownPictures
 from delineate.data.core.manifest import LabelRule
 from delineate.data.formats.dicom_masks.codes import Segment, default_segments, segments_of
 from delineate.evaluation.comparison.training_record import TrainingRecord
-from delineate.evaluation.results.score_warnings import NO_VALIDATION
+from delineate.evaluation.results.no_validation import NO_VALIDATION
 from delineate.inference.overlay import foreground_colors
 from delineate.nn.encoders.origin import WeightsOrigin
 

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from delineate.artefact.postprocessing import Postprocessing, StructureRule
 from delineate.common.errors import DataError
 from delineate.data.core.manifest import ClassTable
 from delineate.data.core.regions import Region, is_one_of
+from delineate.inference.components import components
 
-__all__ = ["Structure", "applied", "components", "cropped", "fill_holes", "postprocessed", "structures_of"]
+__all__ = ["Structure", "applied", "cropped", "fill_holes", "postprocessed", "structures_of"]
 
 
 @dataclass(frozen=True)
@@ -120,12 +120,6 @@ def postprocessed(
     return result
 
 
-def components(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
-    """The connected components of a mask (8 or 26 neighbors), numbered from 1; and how many there are."""
-    labels, count = ndimage.label(mask, np.ones((3,) * mask.ndim, bool))
-    return labels, int(count)
-
-
 def fill_holes(indices: NDArray[np.uint8], structure: Structure) -> bool:
     """Fill what a structure encloses, in place; whether anything was filled."""
     if structure.paints is None:
@@ -134,7 +128,7 @@ def fill_holes(indices: NDArray[np.uint8], structure: Structure) -> bool:
     if window is None:
         return False
     part = indices[window]
-    labels, count = ndimage.label(~is_one_of(part, structure.classes))
+    labels, count = components(~is_one_of(part, structure.classes), by_faces=True)
     # The window is wider than the structure by a pixel, but at the image's border: what reaches its edge is not enclosed.
     hole = np.ones(count + 1, bool)
     hole[0] = False

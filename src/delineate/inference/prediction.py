@@ -86,6 +86,11 @@ def predict_inputs(
         streams=lambda image: reads_by_windows(image, model),
     )
     dicom = _dicom_results(plan, model, seg_type, codes)
+    volume = next((item.image for item in plan.items if item.volume), None)
+    if volume is not None and model.pictures_only:
+        raise DataError(
+            f"{volume} is a volume, and the model was trained on pictures: give it pictures, or a model of volumes"
+        )
     plan.check(overwrite)
     listing = None if review is None else checked_review(review, plan, overwrite)
     check_writers(item.mask for item in plan.items if not is_dicom_result(item.mask))

@@ -22,7 +22,7 @@ from delineate.common.errors import NotFiniteError
 from delineate.data.core.input_spec import InputSpec, Pixels, PixelSpacing
 from delineate.data.core.known import KnownPictures
 from delineate.data.core.manifest import ClassTable
-from delineate.inference.device import Precision, arithmetic, checked_precision, resolve_device
+from delineate.inference.device import Precision, arithmetic, as_batch, checked_precision, resolve_device
 from delineate.inference.ensemble import Ensemble
 from delineate.inference.image_input import as_pixels, remark
 from delineate.inference.native_size import native_plane
@@ -34,7 +34,7 @@ from delineate.inference.usable import check_usable
 from delineate.methods.contract import Method
 from delineate.nn.output import Output
 
-__all__ = ["BATCH_SIZE", "Predictor", "as_batch", "load"]
+__all__ = ["BATCH_SIZE", "Predictor", "load"]
 
 BATCH_SIZE = {"cpu": 4, "cuda": 16, "mps": 8}
 """Images, or tiles of one image, in one forward pass, by kind of device."""
@@ -175,6 +175,16 @@ class Predictor:
     def one_by_one(self) -> bool:
         """Whether a forward pass sees tiles of one image, not several images."""
         return self.spec.fit == "patch"
+
+    @property
+    def own_size(self) -> bool:
+        """Whether `outputs` have the image's own size: no, that of the network's input."""
+        return False
+
+    @property
+    def pictures_only(self) -> bool:
+        """Whether volumes are refused: no, and what is odd about them is told."""
+        return False
 
     def get_ready(self) -> None:
         """Build `network` now, so that this does not count as the time of the first images."""
@@ -488,8 +498,3 @@ def load(
     models = Ensemble.open(path, ensemble, spread=spread, views=tta != "none")
     one = models.members[0], device, precision, models.files[0], postprocess, tile, overlap
     return Predictor(*one, ensemble=models, tta=tta)
-
-
-def as_batch(inputs: Sequence[NDArray[np.float32]], device: torch.device) -> torch.Tensor:
-    """Prepared inputs h×w×C → B×C×h×w on the device."""
-    return torch.from_numpy(np.stack(inputs)).to(device).permute(0, 3, 1, 2)

@@ -123,7 +123,7 @@ class Worker:
         probabilities, spread = (values[:-1], values[-1]) if model.spread else (values, None)
         if not self.doubt:
             return Output(probabilities, facts)
-        placed = model.spec.placement(facts.height, facts.width, facts.spacing)
+        placed = None if model.own_size else model.spec.placement(facts.height, facts.width, facts.spacing)
         top, left, height, width = placed or (0, 0, *probabilities.shape[1:])
         inner = slice(top, top + height), slice(left, left + width)
         shown = probabilities[:, *inner]

@@ -107,6 +107,14 @@ class Segmenter(Protocol):
     def spread(self) -> bool:
         """Whether `outputs` have one more plane: the mean entropy of members and views (`inference.doubt`)."""
 
+    @property
+    def own_size(self) -> bool:
+        """Whether probabilities of `outputs` have the image's own size; else that of the network's input, with its padding."""
+
+    @property
+    def pictures_only(self) -> bool:
+        """Whether volumes are refused."""
+
     def get_ready(self) -> None:
         """Do now what the first image would wait for."""
 

@@ -9,17 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.artefact.format import Artefact
 from delineate.common.errors import RecipeError
 from delineate.data.augment.patches import OVERLAP, Corner, Size, cut, tiles
 from delineate.data.core.input_spec import InputSpec, Pixels
 from delineate.inference.segmenter import Probabilities
 from delineate.inference.sliding_window import TileBlender
+
+if TYPE_CHECKING:
+    from delineate.artefact.format import Artefact  # it brings torch, and what reads this does without
 
 __all__ = ["MOST_OVERLAP", "ArrayTiles", "TileSource", "Tiling", "blended_rows"]
 

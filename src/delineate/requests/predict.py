@@ -7,11 +7,29 @@ from typing import Annotated, Literal, Required, TypedDict
 from delineate.requests.option import Option
 from delineate.requests.shared import Arithmetic, BatchSize, Compute, MaxPixels, Part, UntrainedSettings
 
-__all__ = ["FewshotPredictOptions", "MaskOptions", "PredictOptions"]
+__all__ = ["ExportedPredictOptions", "FewshotPredictOptions", "MaskOptions", "PredictOptions", "WrittenOptions"]
+
+_Names = Annotated[
+    Literal["numbered", "keep"],
+    Option(
+        help="Masks of DICOM images: numbered (case_0001), since names of files and folders often tell who the patient is, or "
+        "named as those.",
+        default="numbered",
+    ),
+]
+_Postprocess = Annotated[
+    bool,
+    Option(
+        help="Post-process masks as the model says (`calibrate` chooses it); probability maps stay as they are.",
+        python="Post-process masks as the model says (`calibrate` chooses it). Probability maps stay as they are.",
+        default=True,
+        flag="--postprocess/--no-postprocess",
+    ),
+]
 
 
-class MaskOptions(TypedDict, total=False):
-    """How masks are made and written, whatever makes them."""
+class WrittenOptions(TypedDict, total=False):
+    """How masks are written."""
 
     out: Required[Annotated[Path | str, Option(help="Output folder for the masks.")]]
     overlay: Annotated[
@@ -49,9 +67,6 @@ class MaskOptions(TypedDict, total=False):
             default=False,
         ),
     ]
-    device: Compute
-    precision: Arithmetic
-    batch_size: BatchSize
     max_pixels: MaxPixels
     format: Annotated[
         Literal["auto", "png", "tiff", "nifti", "mha", "nrrd", "dicom-seg", "rtstruct"],
@@ -94,6 +109,14 @@ class MaskOptions(TypedDict, total=False):
     ]
 
 
+class MaskOptions(WrittenOptions, total=False):
+    """How masks are made and written, whatever makes them."""
+
+    device: Compute
+    precision: Arithmetic
+    batch_size: BatchSize
+
+
 class PredictOptions(MaskOptions, total=False):
     """Of `predict`."""
 
@@ -124,23 +147,8 @@ class PredictOptions(MaskOptions, total=False):
             shown=False,
         ),
     ]
-    names: Annotated[
-        Literal["numbered", "keep"],
-        Option(
-            help="Masks of DICOM images: numbered (case_0001), since names of files and folders often tell who the patient is, or "
-            "named as those.",
-            default="numbered",
-        ),
-    ]
-    postprocess: Annotated[
-        bool,
-        Option(
-            help="Post-process masks as the model says (`calibrate` chooses it); probability maps stay as they are.",
-            python="Post-process masks as the model says (`calibrate` chooses it). Probability maps stay as they are.",
-            default=True,
-            flag="--postprocess/--no-postprocess",
-        ),
-    ]
+    names: _Names
+    postprocess: _Postprocess
     tile: Annotated[
         int | None,
         Option(
@@ -158,6 +166,30 @@ class PredictOptions(MaskOptions, total=False):
             shown="0.5",
         ),
     ]
+
+
+class ExportedPredictOptions(WrittenOptions, total=False):
+    """Of `predict` in the runtime for exported models."""
+
+    overlay: Annotated[
+        bool,
+        Option(
+            help="Also write the images with contours to overlays/ (for a volume, a few slices).",
+            default=False,
+        ),
+    ]
+    names: _Names
+    postprocess: _Postprocess
+    threshold: Annotated[
+        float | None,
+        Option(
+            help="The probability from which a pixel is foreground (or in a region).",
+            least=0,
+            most=1,
+            shown="the model's own",
+        ),
+    ]
+    threads: Annotated[int | None, Option(help="Threads of the network.", least=1, shown="one for each core")]
 
 
 class FewshotPredictOptions(MaskOptions, total=False):

@@ -56,7 +56,7 @@ __all__ = [
 
 FORMATS = Plugins(
     "format",
-    "delineate.formats",
+    f"{__name__.partition('.')[0]}.formats",  # in the runtime those that were made for it
     {
         "raster": "delineate.data.formats.pictures:Raster",
         "tiff": "delineate.data.formats.tiff_files:Tiff",

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from delineate.common.errors import DataError
@@ -131,6 +130,8 @@ class TrainingRecord(BaseModel):
     @classmethod
     def of_run(cls, folder: Path, images_seen: int | None = None) -> TrainingRecord | None:
         """From the files of a run folder; None where it has no recipe that can be read."""
+        import yaml  # what reads a record of a model file does without
+
         try:
             recipe = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
             flat = dict(_flat({key: _kept(key, value) for key, value in recipe.items()}))

@@ -9,7 +9,6 @@ from delineate.data.core.findings import count
 from delineate.evaluation.results.summary import Outcomes, Summary
 
 __all__ = [
-    "NO_VALIDATION",
     "TITLE",
     "headline_dice",
     "headline_json",
@@ -18,9 +17,6 @@ __all__ = [
 ]
 
 TITLE = "Warnings"
-NO_VALIDATION = (
-    "There are no validation cases: the model has the weights of the last step; only a test set tells how good it is."
-)
 
 
 def score_warnings(summary: Summary) -> list[str]:

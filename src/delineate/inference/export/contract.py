@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from delineate.common.errors import ArtefactError
+from delineate.common.versions import DISTRIBUTION
 
 __all__ = [
     "FACTS",
@@ -154,7 +155,7 @@ def read_facts(metadata: Mapping[str, str], path: Path) -> ExportFacts:
         found = json.loads(metadata[FACTS])["format"]
         if isinstance(found, int) and found > FORMAT:
             raise ArtefactError(
-                f"{path} has export format {found}, this version reads up to {FORMAT}; update delineate"
+                f"{path} has export format {found}, this version reads up to {FORMAT}; update {DISTRIBUTION}"
             )
         return ExportFacts.model_validate_json(metadata[FACTS])
     except (ValidationError, ValueError, TypeError, KeyError, RecursionError) as error:

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, Self
 
 from delineate.common.errors import DataError
-from delineate.common.yaml_text import parse_yaml
 from delineate.data.core.class_codes import ClassCode, Code
 from delineate.data.core.findings import some
 from delineate.data.formats.dicom_masks.snomed import ANATOMY, TISSUE, known_code
@@ -175,6 +174,10 @@ def read_codes(path: Path) -> CodeTable:
     Raises:
         DataError: naming the file: it cannot be read, is of no known form, or says two things of one class.
     """
+    try:
+        from delineate.common.yaml_text import parse_yaml
+    except ImportError as error:
+        raise DataError(f"{path} is read by PyYAML: pip install PyYAML") from error
     try:
         content = parse_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:

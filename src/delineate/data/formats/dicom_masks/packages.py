@@ -12,6 +12,7 @@ from threading import Lock
 from typing import Any
 
 from delineate.common.errors import DataError
+from delineate.common.versions import DISTRIBUTION
 from delineate.data.formats.dicom.package import pydicom
 
 __all__ = ["highdicom", "quietly"]
@@ -25,7 +26,7 @@ def highdicom() -> Any:
     try:
         package = import_module("highdicom")
     except ImportError as error:
-        raise DataError("DICOM segmentations need highdicom: pip install 'delineate-seg[dicom]'") from error
+        raise DataError(f"DICOM segmentations need highdicom: pip install '{DISTRIBUTION}[dicom]'") from error
     logging.getLogger("highdicom").setLevel(logging.CRITICAL)
     return package
 
