@@ -117,7 +117,7 @@ def test_failures_are_items_like_others(monkeypatch: pytest.MonkeyPatch):
     worker = Worker(make())
     two = worker.prepare(np.zeros((8, 8, 2), np.uint8))
     assert isinstance(two, Failure)
-    assert two.line("x") == "images with 2 channels are neither gray, RGB nor RGBA, and this model takes rgb images"
+    assert two.line("x") == "x: images with 2 channels are neither gray, RGB nor RGBA, and this model takes rgb images"
 
     def full(*_: object) -> None:
         raise MemoryError("Unable to allocate 9 GiB\nmore")

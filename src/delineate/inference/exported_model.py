@@ -223,17 +223,44 @@ class ExportedModel:
     def to_native(
         self, working: Probabilities, height: int, width: int, spacing: PixelSpacing | None = None
     ) -> Probabilities:
-        """Probabilities K×H×W, which have the image's own size already, → H×W×K."""
+        """Bring what `outputs` gave to the form that `probabilities` has; it has the image's own size already.
+
+        Args:
+            working: K×H×W of one image.
+            height: Not used.
+            width: Not used.
+            spacing: Not used.
+
+        Returns:
+            Float32 H×W×K.
+        """
         return np.moveaxis(working, 0, -1)
 
     def to_classes(
         self, working: Probabilities, height: int, width: int, spacing: PixelSpacing | None = None
     ) -> NDArray[np.uint8]:
-        """The same → class indices H×W."""
+        """Decide the class of each pixel, as `decide` does.
+
+        Args:
+            working: K×H×W of one image.
+            height: Not used.
+            width: Not used.
+            spacing: Not used.
+
+        Returns:
+            Class indices uint8 H×W.
+        """
         return self.decide(plane.copy() for plane in working)
 
     def decide(self, planes: Iterable[Probabilities]) -> NDArray[np.uint8]:
-        """Class indices of probabilities, of each channel in turn; the first is overwritten."""
+        """Decide classes: by the threshold, or the most probable one.
+
+        Args:
+            planes: Probabilities of each channel in turn, all of one shape. The first is overwritten.
+
+        Returns:
+            Class indices uint8 of that shape.
+        """
         return class_map(planes, painted(self.classes.outputs, self.classes.regions), self.threshold)
 
     def postprocess(self, indices: NDArray[np.uint8], voxel_volume: float | None = None) -> NDArray[np.uint8]:

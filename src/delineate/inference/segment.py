@@ -36,7 +36,8 @@ NO_MEMORY = (MemoryError, cv2.error)
 class Failure:
     """Why there is no mask of an image."""
 
-    kind: Literal["data", "memory", "not finite"]
+    kind: Literal["data", "input", "memory", "not finite"]
+    """`data`: of a file, which the detail names. `input`: of what was decoded from it."""
     detail: str
 
     def line(self, image: object) -> str:
@@ -89,7 +90,7 @@ class Worker:
         try:
             ready = predictor.prepare(image, spacing)
         except DataError as error:
-            return Failure("data", str(error))
+            return Failure("input", str(error))
         except NO_MEMORY as error:
             return Failure.of_memory(error)
         height, width = image.shape[:2]
