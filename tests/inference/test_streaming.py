@@ -20,6 +20,7 @@ from delineate.data.core.manifest import ClassTable
 from delineate.data.formats.registry import open_image, read_image, read_mask
 from delineate.inference import streaming
 from delineate.inference.files import predict_files
+from delineate.inference.level_choice import seen_at
 from delineate.inference.predictor import Predictor
 from delineate.inference.row_limits import limits_of_rows
 from delineate.inference.rows import Rows
@@ -67,9 +68,7 @@ def test_rows_are_those_of_the_picture_in_memory(
     artefact = seeing(classes, intensity=rule).artefact
     model = Predictor(artefact, "cpu", tile=tiling[0], overlap=tiling[1])
     handle = open_image(path)
-    if handle.block is None:  # one tile holds it all
-        return
-    source = FileTiles(handle, model.spec, model.tiling.size, limits_of_rows(handle, model.spec))
+    source = FileTiles(seen_at(handle, model.spec, None), model.spec, model.tiling.size)
     found = np.concatenate([rows for _, rows in model.rows_of(source, 3)], axis=1)
     expected = model.probabilities_of(model.prepare(read_image(path)), 3)
     assert np.abs(found - expected).max() < 1e-6
@@ -124,11 +123,10 @@ def test_wrong_inputs_are_told_of_their_file(tmp_path: Path) -> None:
     content = bytearray(bad.read_bytes())
     content[offset : offset + 30] = bytes(30)
     bad.write_bytes(content)
-    result = predict_files(seeing(), [bad, good], tmp_path / "out", overlay=True)
+    result = predict_files(seeing(), [bad, good], tmp_path / "out")
     assert [file.error is None for file in result.files] == [False, True]
     assert "bad.tif is damaged" in str(result.failures[0].error)
     assert not (tmp_path / "out" / "bad.tif").exists()
-    assert any("no overlay" in note for note in result.notes)
     with pytest.raises(DataError, match="by parts"):
         predict_files(seeing(), [good], tmp_path / "png", format="png")
     assert not (tmp_path / "png").exists()
@@ -148,5 +146,25 @@ def test_percentiles_of_rows_are_those_of_the_whole(tmp_path: Path) -> None:
         tifffile.imwrite(tmp_path / "a.tif", values, **TILES)
         for rule in ("percentile", "zscore"):
             spec = InputSpec(size=(32, 32), fit="patch", intensity=rule, source_bits=8 * values.itemsize)
-            found = limits_of_rows(open_image(tmp_path / "a.tif"), spec)
+            found = limits_of_rows(Rows(open_image(tmp_path / "a.tif"), spec), spec, tmp_path / "a.tif")
             assert found == pytest.approx(spec.limits(values), rel=1e-9)
+
+
+@pytest.mark.usefixtures("large")
+@pytest.mark.parametrize("scale", [0.5, 0.37, 1.6])
+def test_scaled_pictures_are_those_in_memory(tmp_path: Path, scale: float) -> None:
+    """Bytes that are resized may differ by one gray level, where OpenCV's fixed-point arithmetic rounds."""
+    tifffile.imwrite(tmp_path / "a.tif", picture(410, 300), **TILES)
+    model = seeing(scale=scale)
+    predict_files(model, [tmp_path / "a.tif"], tmp_path / "out", probabilities=True)
+    found = tifffile.imread(tmp_path / "out" / "probabilities" / "a.tif", key=0) / 65535
+    expected = model.probabilities(read_image(tmp_path / "a.tif"))[..., 0]
+    assert found.shape == expected.shape
+    assert np.abs(found - expected).max() < 5e-3
+
+
+@pytest.mark.usefixtures("large")
+def test_an_overlay_is_an_overview(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", picture(300, 3000), **TILES)
+    predict_files(seeing(4), [tmp_path / "a.tif"], tmp_path / "out", overlay=True)
+    assert read_image(tmp_path / "out" / "overlays" / "a.png").shape == (150, 1500, 3)

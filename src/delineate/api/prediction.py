@@ -159,6 +159,8 @@ def predict(
         options["out"],
         split=options["split"],
         names=options["names"],
+        mpp=options["mpp"],
+        background=options["background"],
         progress=progress,
         **_written(options),
     )

@@ -11,6 +11,7 @@ from delineate.data.layouts.source import DataSource, as_source
 from delineate.inference.channel_inputs import check_channels, find_for
 from delineate.inference.dataset_inputs import SplitChoice, find_split
 from delineate.inference.executors import Executor
+from delineate.inference.glass import Background
 from delineate.inference.inputs import Inputs, Names
 from delineate.inference.overlay_references import References
 from delineate.inference.plan import MaskFormat
@@ -42,6 +43,8 @@ def predict_files(
     seg_type: SegmentationType = "binary",
     codes: Path | str | None = None,
     check: bool = False,
+    mpp: float | None = None,
+    background: Background = "auto",
 ) -> PredictionResult:
     """Predict images and volumes into a folder. Volumes are predicted slice by slice.
 
@@ -69,6 +72,10 @@ def predict_files(
         codes: A file that says in codes what the classes are, for DICOM objects. None: those of its training, else SNOMED's
             codes of their names.
         check: Read each mask again by another library; one that differs is a failure.
+        mpp: Of pictures whose files tell how large their pixels are: micrometers per pixel at which they are seen, and masks are
+            written. None: as they are, or as the model says (`InputSpec.spacing`).
+        background: Whether tiles of empty glass are left out: of slides ("auto"), of all pictures that are read by windows, or
+            not at all.
 
     Returns:
         What was written. Images that could not be read are in `failures`; all others are done.
@@ -103,6 +110,8 @@ def predict_files(
         seg_type=seg_type,
         codes=codes,
         check=check,
+        mpp=mpp,
+        background=background,
     )
 
 

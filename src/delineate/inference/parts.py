@@ -12,6 +12,7 @@ from delineate.data.core.axes import ALL, AxisChoice
 from delineate.data.core.geometry import Geometry
 from delineate.data.core.input_spec import Pixels, PixelSpacing
 from delineate.inference.dicom_results import DicomResults
+from delineate.inference.glass import Background
 from delineate.inference.results import FileResult
 from delineate.inference.segment import Failure, Output, Worker
 from delineate.inference.segmenter import Facts
@@ -36,6 +37,10 @@ class PredictionContext:
     """How DICOM objects are made; None where no mask is one."""
     check: bool = False
     """Whether each mask is read again by another library."""
+    mpp: float | None = None
+    """Micrometers per pixel at which pictures are seen; None: as they are, or as the model says."""
+    background: Background = "auto"
+    """Whether tiles of empty glass are left out."""
 
     @property
     def all_axes(self) -> bool:

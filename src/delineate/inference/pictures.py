@@ -13,7 +13,9 @@ from delineate.data.formats.dicom.address import DicomAddress
 from delineate.data.formats.registry import open_image, read_image
 from delineate.inference.check_results import check_picture
 from delineate.inference.dicom_formats import is_dicom_result
+from delineate.inference.geojson import write_geojson
 from delineate.inference.image_input import read_input
+from delineate.inference.outlines import Outlines
 from delineate.inference.parts import PartInfo, PredictionContext
 from delineate.inference.plan import Item
 from delineate.inference.results import FileResult
@@ -36,7 +38,10 @@ class Picture:
     @property
     def spacing(self) -> PixelSpacing | None:
         """As `Part.spacing`."""
-        return self.item.spacing
+        if self.item.spacing is not None or self.job.worker.predictor.spec.spacing is None or self.item.channels:
+            return self.item.spacing
+        microns = open_image(self.item.image, max_pixels=self.job.max_pixels).microns
+        return None if microns is None else (microns[0] / 1000, microns[1] / 1000)
 
     def read(self) -> Pixels:
         """As `Part.read`."""
@@ -53,6 +58,10 @@ class Picture:
             self.job.dicom.write(item.mask, indices, item.image)
         else:
             write_class_map(item.mask, indices, classes)
+        if item.outlines is not None:
+            outlines = Outlines(indices.shape[1])
+            outlines.add(indices)
+            write_geojson(item.outlines, outlines, classes)
         if self.job.check:
             check_picture(item.mask, indices, classes)
         if item.overlay is not None:

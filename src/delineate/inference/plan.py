@@ -26,7 +26,7 @@ from delineate.inference.inputs import Channel, Input, Inputs
 __all__ = ["SUMMARY", "Item", "MaskFormat", "Plan", "make_plan", "relative"]
 
 SUMMARY = "summary.csv"
-_OVERLAYS, _MAPS, _UNCERTAINTY = "overlays", "probabilities", "uncertainty"
+_OVERLAYS, _MAPS, _UNCERTAINTY, _OUTLINES = "overlays", "probabilities", "uncertainty", "outlines"
 """Folders inside that of the masks."""
 _PICTURES: dict[str, str] = {"png": ".png", "tiff": ".tif"}
 _VOLUMES: dict[str, str] = {"nifti": ".nii.gz", "mha": ".mha", "nrrd": ".nrrd"}
@@ -39,9 +39,9 @@ _OF_SUFFIX = {".tif": "tiff", ".tiff": "tiff", ".mha": "mha", ".mhd": "mha", ".n
 """Endings of images whose masks have their format where the user does not say; others get PNG or NIfTI."""
 _OVERLAY = ".png"
 
-MaskFormat = Literal["auto", "png", "tiff", "nifti", "mha", "nrrd", "dicom-seg", "rtstruct"]
+MaskFormat = Literal["auto", "png", "tiff", "nifti", "mha", "nrrd", "dicom-seg", "rtstruct", "geojson"]
 """`auto`: TIFF of a TIFF and PNG of other pictures; of a volume, its own format; TIFF of an array in a packed file; a segmentation
-of a DICOM image."""
+of a DICOM image. `geojson`: of pictures the same, and outlines beside it."""
 
 _UNSAFE = re.compile(r"[^\w-]+")
 """Characters of class names that do not belong into a folder's name."""
@@ -68,13 +68,16 @@ class Item:
     """Of a picture's pixels in mm, where its data set tells; a volume's file tells its own."""
     volume: bool = False
     """Whether it is a volume, by its name: then masks and maps are volumes, too."""
+    outlines: Path | None = None
+    """GeoJSON, where it was asked for."""
     streamed: bool = False
     """Whether it is a large picture that is read, computed and written by parts (`inference.streaming`)."""
 
     @property
     def files(self) -> list[Path]:
         """All files that the image gives."""
-        return [self.mask, *(path for path in (self.overlay, self.uncertainty) if path is not None), *self.maps]
+        further = (self.overlay, self.uncertainty, self.outlines)
+        return [self.mask, *(path for path in further if path is not None), *self.maps]
 
 
 @dataclass(frozen=True)
@@ -127,19 +130,18 @@ def make_plan(
     probabilities: bool = False,
     uncertainty: bool = False,
     format: MaskFormat = "auto",
-    streams: Callable[[Path], bool] = lambda _: False,
+    streams: Callable[[Input], bool] = lambda _: False,
 ) -> Plan:
     """The list of what predicting `inputs` into `folder` will write, in their order. Nothing is written; DICOM headers are read.
 
-    `streams`: whether a picture is predicted by parts; its mask is TIFF then, and it has no overlay.
+    `streams`: whether a picture is predicted by parts; its mask is TIFF then, and its overlay an overview.
     Raises `DataError` for an image whose mask cannot be of that format.
     """
     inner = _map_folders(folder, classes) if probabilities else []
     doubts = folder / _UNCERTAINTY if uncertainty else None
     items = tuple(_item(found, folder, overlay, inner, doubts, format, streams) for found in inputs.images)
     plain = [item.image.name for item in items if item.streamed]
-    left_out = " and ".join(name for name, asked in (("overlay", overlay), ("uncertainty", uncertainty)) if asked)
-    told = (f"no {left_out} of pictures that are read by windows: {some(plain, 3)}",) if left_out and plain else ()
+    told = (f"no uncertainty of pictures that are read by windows: {some(plain, 3)}",) if uncertainty and plain else ()
     return Plan(folder, items, (*inputs.notes, *told), inputs.folders)
 
 
@@ -163,17 +165,26 @@ def _item(
     maps: Sequence[Path],
     doubts: Path | None,
     format: MaskFormat,
-    streams: Callable[[Path], bool],
+    streams: Callable[[Input], bool],
 ) -> Item:
     volume = reads_volume(found.image)
-    if not volume and not found.channels and streams(found.image):
-        if format not in ("auto", "tiff"):
+    if not volume and not found.channels and streams(found):
+        if format not in ("auto", "tiff", "geojson"):
             raise DataError(
-                f"{found.image} is so large that its mask is written by parts, which TIFF allows and {format} does not: leave out "
-                "--format"
+                f"{found.image} is read by windows and its mask written by parts, which TIFF allows and {format} does not: leave "
+                "out --format"
             )
         file = f"{found.name}{_PICTURES['tiff']}"
-        return Item(found.image, found.name, folder / file, maps=tuple(inner / file for inner in maps), streamed=True)
+        return Item(
+            found.image,
+            found.name,
+            mask=folder / file,
+            overlay=folder / _OVERLAYS / f"{found.name}{_OVERLAY}" if overlay else None,
+            maps=tuple(inner / file for inner in maps),
+            spacing=found.spacing,
+            outlines=_outlines(found, folder, format),
+            streamed=True,
+        )
     file = f"{found.name}{_suffix(found.image, volume, format)}"
     map_file = f"{found.name}{_suffix(found.image, volume, format, maps=True)}"
     return Item(
@@ -186,7 +197,12 @@ def _item(
         volume=volume,
         channels=found.channels,
         spacing=None if volume else found.spacing,
+        outlines=_outlines(found, folder, format),
     )
+
+
+def _outlines(found: Input, folder: Path, format: MaskFormat) -> Path | None:
+    return folder / _OUTLINES / f"{found.name}.geojson" if format == "geojson" else None
 
 
 def _suffix(image: Path, volume: bool, format: MaskFormat, *, maps: bool = False) -> str:
@@ -196,7 +212,9 @@ def _suffix(image: Path, volume: bool, format: MaskFormat, *, maps: bool = False
         if reason := why_not(image, format):
             raise DataError(f"{image} {reason}; leave out --format, or give {' or '.join(known)}")
         return next(iter(known.values())) if maps else _OF_DICOM[format]
-    if format == "auto":
+    if format == "geojson" and volume:
+        raise DataError(f"{image} is a volume, and GeoJSON holds outlines of pictures: leave out --format")
+    if format in ("auto", "geojson"):
         if not maps and not why_not(image, "dicom-seg"):
             return SEGMENTATION_SUFFIX
         own = _OF_SUFFIX.get(volume_suffix(image) if volume else image_suffix(image), "")

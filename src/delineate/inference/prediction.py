@@ -28,7 +28,9 @@ from delineate.inference.dicom_formats import is_dicom_result
 from delineate.inference.dicom_results import DicomResults
 from delineate.inference.earlier_outputs import remove_earlier_outputs
 from delineate.inference.executors import Executor, Threads
+from delineate.inference.glass import Background
 from delineate.inference.inputs import Inputs, Names
+from delineate.inference.level_choice import check_mpp
 from delineate.inference.parts import PredictionContext
 from delineate.inference.plan import MaskFormat, Plan, make_plan
 from delineate.inference.results import PredictionResult, write_lists
@@ -67,6 +69,8 @@ def predict_inputs(
     seg_type: SegmentationType = "binary",
     codes: Path | str | None = None,
     check: bool = False,
+    mpp: float | None = None,
+    background: Background = "auto",
 ) -> PredictionResult:
     """Predict what was found into a folder. `files.predict_files` tells of the arguments, the result and what is raised.
 
@@ -74,6 +78,7 @@ def predict_inputs(
     """
     start = time.perf_counter()
     across = checked_axis(model, axis)
+    check_mpp(model.spec, mpp)
     references = references or NoReferences()
     plan = make_plan(
         found,
@@ -83,8 +88,11 @@ def predict_inputs(
         probabilities=probabilities,
         uncertainty=uncertainty,
         format=format,
-        streams=lambda image: reads_by_windows(image, model),
+        streams=lambda one: reads_by_windows(one.image, model, mpp, one.spacing is not None),
     )
+    if mpp is not None and (other := next((item for item in plan.items if not item.streamed), None)) is not None:
+        kind = "a volume" if other.volume else "in several files, or the model is an exported graph"
+        raise DataError(f"--mpp is for pictures in one file, and {other.image} is {kind}: leave it out")
     dicom = _dicom_results(plan, model, seg_type, codes)
     volume = next((item.image for item in plan.items if item.volume), None)
     if volume is not None and model.pictures_only:
@@ -100,7 +108,7 @@ def predict_inputs(
     overwriting.begin(plan.folder, plan.masks)
     averages = across == ALL or (across is None and model.spec.all_axes)
     worker = Worker(model, batch_size or 0, probabilities or averages, uncertainty or review is not None)
-    job = PredictionContext(worker, plan.folder, references, max_pixels, across, dicom, check)
+    job = PredictionContext(worker, plan.folder, references, max_pixels, across, dicom, check, mpp, background)
     files = []
     with closing((executor or Threads()).run(plan.items, FileSteps(job))) as results:
         for file in results:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from delineate.common.errors import DataError
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.intensity import USUAL_CLIP, Limits
-from delineate.data.formats.contract import ImageHandle
-from delineate.inference.rows import Rows
+from delineate.inference.resampling import RowSource
 
 __all__ = ["limits_of_rows"]
 
 _ROWS = 256
 
 
-def limits_of_rows(handle: ImageHandle, spec: InputSpec) -> Limits | None:
-    """As `InputSpec.limits` of the whole picture; None where the rule measures nothing.
+def limits_of_rows(rows: RowSource, spec: InputSpec, path: Path) -> Limits | None:
+    """As `InputSpec.limits` of all rows, which begin with the first; None where the rule measures nothing.
 
     Costs unpacking the whole file once more where it does. Raises `DataError` for pixels that are no whole numbers.
     """
@@ -25,15 +26,16 @@ def limits_of_rows(handle: ImageHandle, spec: InputSpec) -> Limits | None:
     clip = spec.zscore_clip or USUAL_CLIP
     if spec.intensity == "zscore" and spec.zscore_over == "volume":
         return -clip, clip
-    if handle.dtype not in (np.uint8, np.uint16):
+    dtype = rows.between(0, 1).dtype
+    if dtype not in (np.uint8, np.uint16):
         raise DataError(
-            f"{handle.path} has {handle.dtype} pixels, and the model's input.intensity={spec.intensity} is measured on whole "
+            f"{path} has {dtype} pixels, and the model's input.intensity={spec.intensity} is measured on whole "
             "images: save it with 8 or 16 bits to have it read by windows"
         )
-    counts = np.zeros(np.iinfo(handle.dtype).max + 1, np.int64)
-    rows = Rows(handle, spec)
-    for top in range(0, rows.height, _ROWS):
-        part = rows.between(top, min(rows.height, top + _ROWS))
+    counts = np.zeros(np.iinfo(dtype).max + 1, np.int64)
+    height = rows.size[0]
+    for top in range(0, height, _ROWS):
+        part = rows.between(top, min(height, top + _ROWS))
         counts += np.bincount(part.ravel(), minlength=len(counts))
     if spec.intensity == "percentile":
         return _percentile(counts, 0.5), _percentile(counts, 99.5)

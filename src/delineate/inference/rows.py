@@ -17,10 +17,9 @@ class Rows:
     """Each part of the file is unpacked once."""
 
     def __init__(self, handle: ImageHandle, spec: InputSpec) -> None:
-        """`handle`: with a `block`."""
-        assert handle.block is not None
-        self.height, self.width = handle.shape
-        each = handle.block[0]
+        """A picture without a `block` is unpacked whole."""
+        self.size = self.height, self.width = handle.shape[0], handle.shape[1]
+        each = self.height if handle.block is None else handle.block[0]
         self._step = each * max(1, -(-_LEAST // each))
         self._handle, self._spec = handle, spec
         self._held: Pixels | None = None

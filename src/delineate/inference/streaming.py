@@ -20,13 +20,18 @@ from numpy.typing import NDArray
 from delineate.common.errors import DataError, NotFiniteError
 from delineate.data.augment.patches import Corner, Size, cut
 from delineate.data.core.input_spec import InputSpec, Pixels
-from delineate.data.core.intensity import Limits
 from delineate.data.formats.contract import ANY_SIZE, ImageHandle
 from delineate.data.formats.registry import image_suffix, open_image
 from delineate.data.formats.tiff_tiled import TiledTiff
+from delineate.inference.geojson import write_geojson
+from delineate.inference.glass import RULE, is_glass, leaves_out
 from delineate.inference.image_input import remark
+from delineate.inference.level_choice import Seen, seen_at
+from delineate.inference.outlines import Outlines
+from delineate.inference.overview import write_overview
 from delineate.inference.parts import PredictionContext, since
 from delineate.inference.plan import Item
+from delineate.inference.resampling import ResizedPlanes, ResizedRows, RowSource
 from delineate.inference.results import FileResult
 from delineate.inference.row_limits import limits_of_rows
 from delineate.inference.rows import Rows
@@ -56,35 +61,55 @@ class TileSegmenter(Segmenter, Protocol):
         """Probabilities of an image, a few rows K×r×W at a time."""
 
 
-def reads_by_windows(image: Path, predictor: Segmenter) -> bool:
-    """Whether a picture is large, in a file that is read by windows, and the model's sliding window can be moved over it.
+def reads_by_windows(image: Path, predictor: Segmenter, mpp: float | None = None, told: bool = False) -> bool:
+    """Whether a picture is large, in a file that is read by windows, and the model's sliding window can be moved over it; or, with
+    `mpp`, whatever its size. `told`: whether its data set tells how large its pixels are.
 
     Reads its header. What cannot be read is none: reading it tells why.
     """
     spec = predictor.spec
-    if not isinstance(predictor, TileSegmenter) or spec.fit != "patch" or spec.spacing is not None or spec.scale != 1:
+    if not isinstance(predictor, TileSegmenter) or spec.fit != "patch" or not isinstance(spec.channels, str):
         return False
-    if not isinstance(spec.channels, str) or image_suffix(image) not in _WINDOWED:
+    if mpp is not None:
+        return True
+    if image_suffix(image) not in _WINDOWED:
         return False
     try:
         handle = open_image(image, max_pixels=ANY_SIZE)
     except DataError:
         return False
-    return handle.block is not None and not handle.is_volume and handle.shape[0] * handle.shape[1] >= LARGE
+    known = spec.spacing is None or told or handle.microns is not None
+    large = not handle.is_volume and handle.shape[0] * handle.shape[1] >= LARGE
+    return handle.block is not None and known and large
 
 
 class FileTiles:
     """Tiles of a picture in a file (`tiling.TileSource`). Only the rows that the present tiles lie on are held."""
 
-    def __init__(self, handle: ImageHandle, spec: InputSpec, tile: Size, limits: Limits | None) -> None:
-        self.size: Size = (handle.shape[0], handle.shape[1])
-        self._rows, self._spec, self._tile, self._limits = Rows(handle, spec), spec, tile, limits
+    def __init__(self, seen: Seen, spec: InputSpec, tile: Size, *, skip: bool = False) -> None:
+        """`skip`: whether tiles of empty glass are left out."""
+        self.size = seen.size
+        self._spec, self._tile, self._skip = spec, tile, skip
+        self._limits = limits_of_rows(_rows_of(seen, spec), spec, seen.level.path)
+        self._rows = _rows_of(seen, spec)
+        self.tiles = self.skipped = 0
 
     def tile(self, corner: Corner) -> NDArray[np.float32] | None:
         top, left = corner
         first = max(0, top)
         band = self._rows.between(first, min(self.size[0], top + self._tile[0]))
-        return self._spec.to_unit(cut(band, (top - first, left), self._tile), self._limits)
+        pixels = cut(band, (top - first, left), self._tile)
+        self.tiles += 1
+        if self._skip and is_glass(pixels):
+            self.skipped += 1
+            return None
+        return self._spec.to_unit(pixels, self._limits)
+
+
+def _rows_of(seen: Seen, spec: InputSpec) -> RowSource:
+    """The rows of a picture at the size at which it is seen, from its first one."""
+    rows = Rows(seen.level, spec)
+    return rows if seen.size == rows.size else ResizedRows(rows, seen.size)
 
 
 @dataclass(frozen=True)
@@ -112,32 +137,47 @@ class StreamedPicture:
         worker, item = self.job.worker, self.item
         predictor = worker.predictor
         assert isinstance(predictor, TileSegmenter), "the plan knows which models have tiles"
-        handle = open_image(item.image, max_pixels=ANY_SIZE)
-        height, width = handle.shape
-        limits = limits_of_rows(handle, predictor.spec)
-        source = FileTiles(handle, predictor.spec, predictor.tiling.size, limits)
+        handle, spec, job = open_image(item.image, max_pixels=ANY_SIZE), predictor.spec, self.job
+        seen = seen_at(handle, spec, job.mpp, item.spacing)
+        source = FileTiles(seen, spec, predictor.tiling.size, skip=leaves_out(job.background, handle, spec))
+        size, microns = seen.output, seen.output_microns
+        resized = None if size == seen.size else ResizedPlanes(seen.size, size)
         counts = np.zeros(256, np.int64)
         values = np.array(mask_values(predictor.classes), np.uint8)
         with ExitStack() as files:
-            labels, microns = mask_labels(predictor.classes), handle.microns
-            mask = files.enter_context(TiledTiff(item.mask, (height, width), _BYTES, labels=labels, microns=microns))
-            maps = [
-                files.enter_context(TiledTiff(path, (height, width), _WORDS, microns=microns)) for path in item.maps
-            ]
-            for _, rows in predictor.rows_of(source, worker.batch_size or None):
+            labels = mask_labels(predictor.classes)
+            mask = files.enter_context(TiledTiff(item.mask, size, _BYTES, labels=labels, microns=microns))
+            outlines = None if item.outlines is None else Outlines(size[1])
+            maps = [files.enter_context(TiledTiff(path, size, _WORDS, microns=microns)) for path in item.maps]
+            for _, made in predictor.rows_of(source, worker.batch_size or None):
+                rows = made if resized is None else resized.add(made)
+                if rows is None:
+                    continue
                 for file, plane in zip(maps, rows, strict=False):
                     file.add(fractions(plane))
                 indices = predictor.decide(rows)
                 counts += np.bincount(indices.ravel(), minlength=256)
                 mask.add(values[indices])
-        percent = tuple((100 * counts[1 : len(values)] / (height * width)).tolist())
-        said = "; ".join(filter(None, [remark(_first(handle), predictor.spec), *self._left_out()])) or None
+                if outlines is not None:
+                    outlines.add(indices)
+        if item.outlines is not None and outlines is not None:
+            zoom = handle.shape[0] / size[0], handle.shape[1] / size[1]
+            write_geojson(item.outlines, outlines, predictor.classes, zoom)
+        if item.overlay is not None:
+            write_overview(item.overlay, handle, item.mask, predictor.classes)
+        percent = tuple((100 * counts[1 : len(values)] / (size[0] * size[1])).tolist())
+        said = "; ".join(filter(None, [remark(_first(handle), spec), seen.remark, *self._left_out(source)])) or None
         written = listed(item, self.job.folder, None)
-        return replace(result, height=height, width=width, percent=percent, remark=said, written=written)
+        return replace(result, height=size[0], width=size[1], percent=percent, remark=said, written=written)
 
-    def _left_out(self) -> list[str]:
-        """What needs the whole mask, and is not done to one that is written by parts."""
+    def _left_out(self, source: FileTiles) -> list[str]:
+        """Tiles that were not looked at, and what needs the whole mask and is not done to one that is written by parts."""
         chosen, found = self.job.worker.predictor.postprocessing, []
+        if source.skipped:
+            share = 100 * source.skipped / source.tiles
+            found.append(
+                f"{share:.0f} % of its tiles are empty glass and were left out as background (rule {RULE}; --background keep)"
+            )
         if chosen is not None and any(rule.acts for rule in chosen.rules):
             found.append("read by windows: components and holes of its mask are as the network left them")
         if self.job.check:

@@ -100,7 +100,7 @@ def fractions(probabilities: Probabilities) -> NDArray[np.uint16]:
 
 def listed(item: Item, folder: Path, seen: Role | None, doubt: CaseDoubt | None = None) -> PredictedFile:
     """What the list says of the files of one image, read back from the disk's cache."""
-    overlays = [] if item.overlay is None else [item.overlay]
+    overlays = [path for path in (item.overlay, item.outlines) if path is not None]
     uncertainty = [] if item.uncertainty is None else [item.uncertainty]
     return PredictedFile(
         mask=relative(item.mask, folder),

@@ -69,10 +69,10 @@ class WrittenOptions(TypedDict, total=False):
     ]
     max_pixels: MaxPixels
     format: Annotated[
-        Literal["auto", "png", "tiff", "nifti", "mha", "nrrd", "dicom-seg", "rtstruct"],
+        Literal["auto", "png", "tiff", "nifti", "mha", "nrrd", "dicom-seg", "rtstruct", "geojson"],
         Option(
             help="Format of masks and probability maps. auto: TIFF for TIFF, PNG for other pictures; a volume's own format, on its "
-            "own grid; a segmentation (dicom-seg) for DICOM.",
+            "own grid; a segmentation (dicom-seg) for DICOM. geojson: as auto, and outlines for QuPath beside the masks.",
             default="auto",
         ),
     ]
@@ -164,6 +164,21 @@ class PredictOptions(MaskOptions, total=False):
             least=0,
             most=0.9,
             shown="0.5",
+        ),
+    ]
+    mpp: Annotated[
+        float | None,
+        Option(
+            help="Micrometers per pixel at which pictures are seen and masks written; of a pyramid, the level that is fine enough "
+            "is read. For files that tell how large their pixels are, and models trained on patches.",
+            shown="as they are, or as the model says",
+        ),
+    ]
+    background: Annotated[
+        Literal["auto", "skip", "keep"],
+        Option(
+            help="Tiles of empty glass: skip them, of slides alone (auto), or keep them.",
+            default="auto",
         ),
     ]
 
