@@ -18,7 +18,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "delineate"
 ROOMS = (
     *("common", "data", "nn", "methods", "strategies", "artefact", "evaluation", "inference", "engine", "fewshot"),
-    *("report", "studies", "serve", "requests", "runtime", "api", "cli"),
+    *("report", "studies", "page", "serve", "requests", "runtime", "api", "cli"),
 )
 """Lowest first."""
 INNER_ROOMS = {
@@ -44,6 +44,7 @@ LISTED = (
     "evaluation",
     "report",
     "studies",
+    "page",
     "data.splits",
     "data.augment",
     "data.cache",

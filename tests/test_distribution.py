@@ -57,7 +57,7 @@ def test_the_wheel_holds_what_is_read_at_run_time(wheel: Path) -> None:
     assert wheel.name.startswith("delineate_seg-")
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    kinds = {".py", ".yaml", ".md", ".css", ".typed", ".json", ".txt"}
+    kinds = {".py", ".yaml", ".md", ".css", ".typed", ".json", ".txt", ".js", ".html", ".xz"}
     package = ROOT / "src"
     wanted = {
         path.relative_to(package).as_posix() for path in (package / "delineate").rglob("*") if path.suffix in kinds

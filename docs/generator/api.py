@@ -63,6 +63,7 @@ from delineate.nn.ss2d import SS2D
 from delineate.nn.views.cutmix import CutMix
 from delineate.nn.views.strong import StrongView
 from delineate.nn.views.weak import WeakView
+from delineate.page.html_file import HtmlResult
 from delineate.strategies import contract as strategies
 from delineate.strategies import registry as strategy_registry
 from delineate.strategies.batches import select_samples
@@ -136,7 +137,17 @@ def _groups() -> list[Group]:
             LabelSuggestions,
             Suggestion,
         ),
-        *(EpisodeFile, DemoResult, MethodRow, ModelInfo, StoredRecord, HubResult, ContainerResult, Artefact),
+        *(
+            EpisodeFile,
+            DemoResult,
+            MethodRow,
+            ModelInfo,
+            StoredRecord,
+            HtmlResult,
+            HubResult,
+            ContainerResult,
+            Artefact,
+        ),
     ]
     data = [open_data, open_samples, SampleSet, split_data, resplit, manifest, samples, input_spec, geometry, findings]
     blocks = [

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from delineate.inference.export.container import ContainerResult
     from delineate.inference.export.export import ExportResult
     from delineate.inference.export.hub import HubResult
+    from delineate.page.html_file import HtmlResult
 
 __all__ = ["export"]
 
@@ -27,8 +28,9 @@ def export(
     *,
     progress: Callable[[int, int], None] | None = None,
     **options: Unpack[ExportOptions],
-) -> ExportResult | FewShotExportResult | HubResult | ContainerResult:
-    """Write a trained model as a file that needs neither Delineate nor torch; or as a folder for a hub, or for a container.
+) -> ExportResult | FewShotExportResult | HtmlResult | HubResult | ContainerResult:
+    """Write a trained model as a file that needs neither Delineate nor torch: ONNX, or a page that runs it; or as a folder
+    for a hub or a container.
 
     The file takes an image as its own file has it and gives probabilities and mask at the image's own size. It is compared with the
     model before it is kept.
@@ -49,6 +51,7 @@ def export(
         ```python
         made = delineate.export("runs/first", out="polyps.onnx")
         print(made.parity.dice, made.facts.nodes)
+        delineate.export("runs/first", format="html", out="polyps.html")
         delineate.export("runs/first", format="hub", license="cc-by-4.0", out="polyps-unet")
         ```
     """
@@ -85,13 +88,19 @@ def export(
         from delineate.inference.export.hub import export_hub
 
         return export_hub(Path(model), out, make_onnx, precision=precision, needed=precision != "fp32", license=license)
+    if options["format"] == "html":
+        from delineate.page.html_file import export_html
+
+        return export_html(
+            Path(model), out, make_onnx, precision=precision, license=license, overwrite=options["overwrite"]
+        )
     return make_onnx(out)
 
 
 def _check_options(options: ExportOptions) -> None:
     """Raise `DelineateError` for an option that says nothing to the format."""
     kind = options["format"]
-    strange = ["license"] if kind == "onnx" else ["overwrite"]
+    strange = {"onnx": ["license"], "html": ["graph"]}.get(kind, ["overwrite"])
     if kind == "hub":
         strange.append("graph")
     if kind == "container":

@@ -26,12 +26,15 @@ def export(
     inside. It is compared with predict before it is kept, and what was measured
     stands beside it. docs/exported-files.md says what the file promises.
     A few-shot model becomes two files: one for the support, one for the images.
+    --format html makes a page that runs it in a browser, from a file, without a
+    network: docs/how-to/model-page.md.
     --format hub and container make folders of it: docs/how-to/hub-and-container.md.
 
     \b
     delineate export runs/polyps --out polyps.onnx
     delineate export runs/polyps --out polyps.onnx --data more_polyps/ --cases 20
     delineate export runs/polyps --out small.onnx --precision int8 --calibration polyps/
+    delineate export runs/polyps --format html --out polyps.html
     delineate export runs/polyps --format hub --license cc-by-4.0 --out polyps-unet
     delineate export runs/liver --format container --out liver-algorithm
     """

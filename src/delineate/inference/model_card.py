@@ -14,7 +14,16 @@ from delineate.common.versions import version
 from delineate.data.core.findings import count
 from delineate.inference.model_info import LIMITS, ModelInfo
 
-__all__ = ["ScoreTable", "class_rows", "facts", "front_matter", "model_card", "score_table"]
+__all__ = [
+    "ScoreTable",
+    "class_rows",
+    "facts",
+    "front_matter",
+    "intended_use",
+    "model_card",
+    "score_table",
+    "title_of",
+]
 
 _LICENSES = {
     *("apache-2.0", "mit", "bsd", "bsd-2-clause", "bsd-3-clause", "gpl", "gpl-2.0", "gpl-3.0", "lgpl-3.0", "agpl-3.0"),
@@ -47,7 +56,7 @@ def model_card(info: ModelInfo, *, license: str | None = None, hub: bool = False
         Markdown.
     """
     told = facts(info, license)
-    parts = [f"# {_title(info)}", _bullets(told["Model"]), "## Intended use", _intended_use(info)]
+    parts = [f"# {title_of(info)}", _bullets(told["Model"]), "## Intended use", intended_use(info)]
     parts += ["## Classes", _classes(info)]
     for section in ("Input", "Output", "Data", "Training"):
         parts += [f"## {section}", _bullets(told[section])]
@@ -162,7 +171,7 @@ def _slug(text: str) -> str:
     return re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-") or "not-stated"
 
 
-def _title(info: ModelInfo) -> str:
+def title_of(info: ModelInfo) -> str:
     title = info.about_method.get("title") or info.method
     name = info.data["name"]
     return f"{title}, trained on {name}" if name else str(title)
@@ -180,7 +189,7 @@ def _model(info: ModelInfo) -> list[str]:
     ]
 
 
-def _intended_use(info: ModelInfo) -> str:
+def intended_use(info: ModelInfo) -> str:
     spec = info.header.input
     names = [one["name"] for one in info.classes[1:]]
     kind = f"{spec.modality} " if spec.modality else ""

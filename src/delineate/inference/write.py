@@ -30,6 +30,7 @@ __all__ = [
     "listed",
     "mask_labels",
     "mask_values",
+    "value_names",
     "volume_mask_name",
     "volume_values",
     "write_class_map",
@@ -47,7 +48,7 @@ def mask_values(classes: ClassTable) -> tuple[int, ...]:
 
 def mask_labels(classes: ClassTable) -> str:
     """What the values of a picture's mask mean, as text for its file."""
-    return _names_of(classes, mask_values(classes))
+    return value_names(classes, mask_values(classes))
 
 
 def volume_values(classes: ClassTable) -> tuple[int, ...]:
@@ -58,12 +59,12 @@ def volume_values(classes: ClassTable) -> tuple[int, ...]:
 def write_class_map(path: Path, indices: NDArray[np.uint8], classes: ClassTable) -> None:
     """Write class indices H×W as a PNG mask, with what its values mean and, of several classes, their colors."""
     values = mask_values(classes)
-    write_mask(path, np.array(values, np.uint8)[indices], labels=_names_of(classes, values), palette=palette(classes))
+    write_mask(path, np.array(values, np.uint8)[indices], labels=value_names(classes, values), palette=palette(classes))
 
 
 def write_class_volume(path: Path, indices: NDArray[np.uint8], classes: ClassTable, like: ImageHandle) -> None:
     """Write class indices, in the order of axes of `like`, as a label volume on the grid of its file."""
-    write_mask(path, indices, like=like, labels=_names_of(classes, volume_values(classes)))
+    write_mask(path, indices, like=like, labels=value_names(classes, volume_values(classes)))
 
 
 def volume_mask_name(case: str, like: Canonical) -> str:
@@ -114,6 +115,6 @@ def listed(item: Item, folder: Path, seen: Role | None, doubt: CaseDoubt | None 
     )
 
 
-def _names_of(classes: ClassTable, values: Sequence[int]) -> str:
+def value_names(classes: ClassTable, values: Sequence[int]) -> str:
     """What stands in a mask's metadata: "0=background, 255=lesion"."""
     return ", ".join(f"{value}={name}" for value, name in zip(values, classes.names, strict=True))

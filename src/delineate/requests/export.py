@@ -13,9 +13,10 @@ class ExportOptions(TypedDict, total=False):
     """Of `export`."""
 
     format: Annotated[
-        Literal["onnx", "hub", "container"],
+        Literal["onnx", "html", "hub", "container"],
         Option(
-            help="onnx: one file with preprocessing, network and the way back to the image's own size; hub: a folder of model, "
+            help="onnx: one file with preprocessing, network and the way back to the image's own size; html: a page that runs "
+            "such a file in the browser and sends nothing anywhere; hub: a folder of model, "
             "card and configuration, with such a file in onnx/; container: a folder that Docker builds a Grand-Challenge "
             "algorithm from.",
             default="onnx",
@@ -25,8 +26,8 @@ class ExportOptions(TypedDict, total=False):
         Annotated[
             Path | str,
             Option(
-                help="The file to write, NAME.onnx; NAME.parity.json comes beside it. Of a few-shot model two are written: "
-                "NAME.condition.onnx and NAME.forward.onnx. Of hub and container: a new folder."
+                help="The file to write, NAME.onnx, with NAME.parity.json beside it, or NAME.html. Of a few-shot model two are "
+                "written: NAME.condition.onnx and NAME.forward.onnx. Of hub and container: a new folder."
             ),
         ]
     ]
@@ -92,7 +93,7 @@ class ExportOptions(TypedDict, total=False):
     license: Annotated[
         str | None,
         Option(
-            help="hub, container: the license of the model's weights, for the card: a hub's name, such as apache-2.0, or words.",
+            help="html, hub, container: the license of the model's weights, for the card: a hub's name, as apache-2.0, or words.",
             metavar="TERMS",
             shown="not stated",
         ),

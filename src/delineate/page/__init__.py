@@ -1,0 +1,1 @@
+"""The web page: one source (`source/`), and the back ends that it can have."""

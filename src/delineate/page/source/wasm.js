@@ -1,0 +1,60 @@
+// The back end that runs in the browser. Another one has the same two methods:
+//
+//   start()            resolves when it is ready
+//   segment(picture)   a decoded picture → {width, height, probabilities: Float32Array of outputs × pixels}
+
+import { PlainError, fromBase64, unpacked } from "./bytes.js";
+import { modelInput } from "./input.js";
+
+export class WasmBackend {
+  /** @param {object} model the page's facts of the model */
+  constructor(model) {
+    this.model = model;
+    this.waiting = new Map();
+    this.asked = 0;
+  }
+
+  async start() {
+    const [program, wasm, model] = await Promise.all(["worker", "wasm", "model"].map(embedded));
+    const address = URL.createObjectURL(new Blob([program], { type: "text/javascript" }));
+    this.worker = new Worker(address);
+    this.worker.onmessage = ({ data }) => {
+      const { resolve, reject } = this.waiting.get(data.id);
+      this.waiting.delete(data.id);
+      if (data.error === undefined) resolve(data);
+      else reject(new Error(data.error));
+    };
+    this.worker.onerror = (event) => {
+      event.preventDefault();
+      for (const { reject } of this.waiting.values()) reject(new Error(event.message || "its worker cannot be started"));
+      this.waiting.clear();
+    };
+    await this.ask({ wasm: wasm.buffer, model }, [wasm.buffer, model.buffer]);
+    URL.revokeObjectURL(address);
+  }
+
+  async segment(picture) {
+    const input = modelInput(picture, this.model);
+    if (!this.worker) await this.start();
+    try {
+      const { probabilities } = await this.ask({ input }, [input.data.buffer]);
+      return { width: input.width, height: input.height, probabilities };
+    } catch (error) {
+      this.worker.terminate(); // what ran out of memory does not run again: the next picture gets a new worker
+      this.worker = null;
+      const memory = /alloc|memory|out of bounds|abort/i.test(error.message);
+      throw new PlainError(memory ? `(${input.width}×${input.height} pixels) needs more memory than a browser gives` : `cannot be segmented: ${error.message}`);
+    }
+  }
+
+  ask(what, transfer) {
+    const id = ++this.asked;
+    return new Promise((resolve, reject) => {
+      this.waiting.set(id, { resolve, reject });
+      this.worker.postMessage({ id, ...what }, transfer);
+    });
+  }
+}
+
+/** What the page carries in a script element that is none. */
+export const embedded = (name) => unpacked(fromBase64(document.getElementById(`data-${name}`).textContent.trim()), "gzip");
