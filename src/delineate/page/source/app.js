@@ -4,6 +4,7 @@ import { PlainError, utf8 } from "./bytes.js";
 import { overlay } from "./draw.js";
 import { readPicture } from "./files.js";
 import { areasOf, maskOf } from "./mask.js";
+import { remarkOn } from "./input.js";
 import { shown } from "./picture.js";
 import { encodeMask } from "./png.js";
 import { zipped } from "./zip.js";
@@ -63,7 +64,7 @@ export function start(model, backend) {
     try {
       const begun = performance.now();
       const picture = await readPicture(entry.file, model.maxPixels);
-      Object.assign(entry, { width: picture.width, height: picture.height, pixels: picture });
+      Object.assign(entry, { width: picture.width, height: picture.height, pixels: picture, remark: remarkOn(picture, model) });
       const { probabilities } = await backend.segment(picture);
       Object.assign(entry, { state: "done", milliseconds: performance.now() - begun });
       hold(entry, probabilities);
@@ -108,7 +109,7 @@ export function start(model, backend) {
     const item = document.createElement("li");
     entry.button = document.createElement("button");
     entry.button.type = "button";
-    entry.button.innerHTML = '<canvas width="48" height="48" aria-hidden="true"></canvas><span><b></b><small></small></span>';
+    entry.button.innerHTML = '<canvas width="48" height="48" aria-hidden="true"></canvas><span><b></b> <small></small></span>';
     entry.button.querySelector("b").textContent = entry.name;
     entry.button.addEventListener("click", () => choose(entry));
     item.append(entry.button);
@@ -159,10 +160,17 @@ export function start(model, backend) {
     const [picture, above] = [at("picture"), at("overlay")];
     at("name").textContent = entry.name;
     at("fault").textContent = entry.state === "failed" ? `${entry.name} ${entry.error}` : "";
+    at("remark").textContent = entry.remark ?? "";
     at("view").hidden = entry.state !== "done";
     drawn = null;
     if (entry.state === "done") {
-      if (!entry.pixels) entry.pixels = await readPicture(entry.file, model.maxPixels);
+      try {
+        entry.pixels ??= await readPicture(entry.file, model.maxPixels);
+      } catch (error) {
+        Object.assign(entry, { state: "failed", error: faultOf(error) }); // the file has gone or changed
+        refresh(entry);
+        return show();
+      }
       if (entry !== chosen) return;
       for (const canvas of [picture, above]) [canvas.width, canvas.height] = [entry.width, entry.height];
       picture.getContext("2d").putImageData(shown(entry.pixels), 0, 0);
@@ -187,7 +195,7 @@ export function start(model, backend) {
     if (!drawn) return;
     const colors = model.classes.map(({ index, rgb }) => (index && at(`class-${index}`).checked ? rgb : null));
     const look = { fill: at("opacity").valueAsNumber / 100, outline: at("outline").checked };
-    at("overlay").getContext("2d").putImageData(overlay(drawn, chosen.width, chosen.height, colors, look), 0, 0);
+    at("overlay").getContext("2d", { willReadFrequently: true }).putImageData(overlay(drawn, chosen.width, chosen.height, colors, look), 0, 0);
   }
 
   function areas(mask) {

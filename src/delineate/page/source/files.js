@@ -23,16 +23,16 @@ export async function readPicture(file, maxPixels) {
   if (PNG_SIGNATURE.every((value, at) => bytes[at] === value)) return decodePng(bytes, maxPixels);
   if (["II*\0", "MM\0*", "II+\0", "MM\0+"].includes(start.slice(0, 4))) return decodeTiff(bytes, maxPixels);
   if (start.startsWith("\xff\xd8\xff")) {
-    checkJpeg(bytes);
-    return byBrowser(file, maxPixels);
+    return byBrowser(file, maxPixels, checkedJpeg(bytes));
   }
-  if (start.startsWith("BM") || (start.startsWith("RIFF") && start.slice(8, 12) === "WEBP")) return byBrowser(file, maxPixels);
+  if (start.startsWith("BM") || (start.startsWith("RIFF") && start.slice(8, 12) === "WEBP")) return byBrowser(file, maxPixels, 3);
   const other = OTHERS.find(([, is]) => is(start))?.[0];
   throw new PlainError(other ? `is ${other}; this page reads ${READABLE}` : `is no picture that this page reads; it reads ${READABLE}`);
 }
 
-/** Browsers show the part of a JPEG that is there, and turn four inks into colors as they like. */
-function checkJpeg(bytes) {
+/** Channels, 1 or 3. Browsers show the part of a JPEG that is there, and turn four inks into colors as they like. */
+function checkedJpeg(bytes) {
+  let channels = 3;
   let at = 2;
   while (at + 4 <= bytes.length && bytes[at] === 0xff) {
     const marker = bytes[at + 1];
@@ -46,15 +46,16 @@ function checkJpeg(bytes) {
         throw new PlainError("is a JPEG of a rare kind, which browsers do not read: save it as PNG");
       }
       if (bytes[at + 9] === 4) throw new PlainError("is a JPEG for print (CMYK): save it as PNG in RGB");
+      channels = bytes[at + 9] === 1 ? 1 : 3;
     }
     at += 2 + ((bytes[at + 2] << 8) | bytes[at + 3]);
   }
-  for (let end = bytes.length - 1; end > at; end--) if (bytes[end] === 0xd9 && bytes[end - 1] === 0xff) return;
+  for (let end = bytes.length - 1; end > at; end--) if (bytes[end] === 0xd9 && bytes[end - 1] === 0xff) return channels;
   throw new PlainError("is damaged or ends too early");
 }
 
 /** Decoded by the browser, without its color management, turned as EXIF says. */
-async function byBrowser(file, maxPixels) {
+async function byBrowser(file, maxPixels, channels) {
   let bitmap;
   try {
     bitmap = await createImageBitmap(file, { colorSpaceConversion: "none", premultiplyAlpha: "none", imageOrientation: "from-image" });
@@ -67,12 +68,10 @@ async function byBrowser(file, maxPixels) {
   canvas.drawImage(bitmap, 0, 0);
   bitmap.close();
   const rgba = canvas.getImageData(0, 0, width, height).data;
-  const data = new Uint8Array(width * height * 3);
+  const data = new Uint8Array(width * height * channels);
   for (let from = 0, to = 0; from < rgba.length; from += 4) {
     if (rgba[from + 3] !== 255) throw new PlainError("has transparent pixels, whose colors browsers do not keep: save it as PNG");
-    data[to++] = rgba[from];
-    data[to++] = rgba[from + 1];
-    data[to++] = rgba[from + 2];
+    for (let channel = 0; channel < channels; channel++) data[to++] = rgba[from + channel];
   }
-  return { width, height, channels: 3, data };
+  return { width, height, channels, data };
 }

@@ -6,6 +6,13 @@ import { PlainError } from "./bytes.js";
 const ARRAYS = { uint8: Uint8Array, uint16: Uint16Array, float32: Float32Array };
 const WORDS = { uint8: "8 bits", uint16: "16 bits", float32: "floats" };
 
+/** A remark where a picture is of another kind than those that the model was trained on. */
+export function remarkOn({ channels, data }, { numbers, gray }) {
+  if (data instanceof Uint8Array && numbers === "uint16") return "8 bits given to a model trained on 16: white stays white";
+  if (gray && channels === 3) return "in color, given to a model trained on gray pictures: it is turned gray";
+  return "";
+}
+
 /** @returns {{width: number, height: number, numbers: string, data}} data: height×width×3 numbers of the model's type */
 export function modelInput(picture, { numbers, ownValues }) {
   const { width, height, channels, data } = picture;

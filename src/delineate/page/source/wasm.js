@@ -12,9 +12,13 @@ export class WasmBackend {
     this.model = model;
     this.waiting = new Map();
     this.asked = 0;
+    this.turn = Promise.resolve();
   }
 
   async start() {
+    if (!globalThis.DecompressionStream || !globalThis.OffscreenCanvas) {
+      throw new PlainError("it is too old. Chrome 80, Firefox 113 and Safari 16.4 or newer ones can");
+    }
     const [program, wasm, model] = await Promise.all(["worker", "wasm", "model"].map(embedded));
     const address = URL.createObjectURL(new Blob([program], { type: "text/javascript" }));
     this.worker = new Worker(address);
@@ -26,14 +30,21 @@ export class WasmBackend {
     };
     this.worker.onerror = (event) => {
       event.preventDefault();
-      for (const { reject } of this.waiting.values()) reject(new Error(event.message || "its worker cannot be started"));
+      for (const { reject } of this.waiting.values()) reject(new Error(event.message || "its worker does not run"));
       this.waiting.clear();
     };
     await this.ask({ wasm: wasm.buffer, model }, [wasm.buffer, model.buffer]);
     URL.revokeObjectURL(address);
   }
 
-  async segment(picture) {
+  /** One picture after the other. */
+  segment(picture) {
+    const answer = this.turn.then(() => this.run(picture));
+    this.turn = answer.catch(() => {});
+    return answer;
+  }
+
+  async run(picture) {
     const input = modelInput(picture, this.model);
     if (!this.worker) await this.start();
     try {
