@@ -183,9 +183,9 @@ def test_networks_give_the_masks_of_predict(method: str, pictures: list[Path], t
             lambda: page.run("document.getElementById('save-all').click()"), tmp_path / "all", "masks.zip"
         )
         check_quiet(page, model)
+    assert any(0 < (mask > 0).mean() < 1 for mask in expected)
     with zipfile.ZipFile(archive) as files:
         files.extractall(tmp_path / "unpacked")
     for path, mask in zip(pictures, expected, strict=True):
         found = read_mask(tmp_path / "unpacked" / expected_name(path))
-        assert 0 < (mask > 0).mean() < 1
         assert mean_dice((found > 0).astype(np.uint8), (mask > 0).astype(np.uint8), 2) >= 0.9999
