@@ -21,7 +21,7 @@ from delineate.inference.files import predict_files
 from delineate.inference.glass import is_glass, leaves_out
 from delineate.inference.level_choice import check_mpp, seen_at
 from delineate.inference.predictor import Predictor
-from delineate.inference.resampling import ResizedPlanes, ResizedRows, axis_weights
+from delineate.inference.resampling import ResizedPlanes, ResizedRows, Weights
 from delineate.inference.rows import Rows
 from micro_method import brightness
 
@@ -173,4 +173,4 @@ def test_rows_are_resized_as_a_whole_picture_is(
 def test_weights_of_an_axis_sum_to_one() -> None:
     for length, wanted in ((7, 3), (100, 33), (5, 5), (3, 7)):
         for area in (True, False):
-            assert np.allclose(axis_weights(length, wanted, area=area).sum(axis=1), 1, atol=1e-6)
+            assert np.allclose(Weights.of(length, wanted, area=area).shares.sum(axis=1), 1, atol=1e-6)

@@ -98,7 +98,7 @@ def test_threshold_and_temperature():
 
 def test_sixteen_bit_gray_is_remarked_on_and_scaled_by_its_range():
     predictor = make()
-    with pytest.warns(UserWarning, match=r"16-bit gray image given to a model trained on 8-bit RGB images; 0…65535"):
+    with pytest.warns(UserWarning, match=r"16-bit gray image given to a model trained on 8-bit RGB images; .*0…65535"):
         mask = predictor.predict(square(32, 40, np.uint16))
     assert np.array_equal(mask, predictor.predict(square(32, 40)))
 

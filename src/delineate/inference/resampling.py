@@ -1,22 +1,22 @@
 """Resize a picture whose rows come one after the other, as OpenCV does with a whole one: areas where it shrinks, else linearly.
 
-Each axis is a sparse matrix of weights, so that a few rows of the result need a few rows of the source, wherever they lie. Numbers
-are those of `cv2.resize`, but bytes may differ by one where its fixed-point arithmetic rounds.
+Each pixel of an axis is made of a few of the source, so that a few rows of the result need a few rows of the source, wherever they
+lie. Numbers are those of `cv2.resize`, but bytes may differ by one where its fixed-point arithmetic rounds.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from delineate.data.augment.patches import Size
 from delineate.data.core.input_spec import Pixels
 from delineate.inference.segmenter import Probabilities
 
-__all__ = ["ResizedPlanes", "ResizedRows", "RowSource", "axis_weights"]
+__all__ = ["ResizedPlanes", "ResizedRows", "RowSource", "Weights"]
 
 
 class RowSource(Protocol):
@@ -30,46 +30,65 @@ class RowSource(Protocol):
         """Rows `first` … `last` (not included), r×W×C. `first` never goes back."""
 
 
-def axis_weights(length: int, wanted: int, *, area: bool) -> sparse.csr_array:
-    """wanted×length: how much each pixel of an axis adds to each of the resized one."""
-    factor = length / wanted
-    if area:
-        edges = np.arange(wanted + 1) * factor
-        first = np.floor(edges[:-1]).astype(np.int64)
-        reach = int(np.ceil(factor)) + 1
-        columns = first[:, None] + np.arange(reach)
-        share = np.minimum(edges[1:, None], columns + 1) - np.maximum(edges[:-1, None], columns)
-        share = np.where(columns < length, np.clip(share, 0, None), 0) / factor
-    else:
-        place = (np.arange(wanted) + 0.5) * factor - 0.5
-        first = np.floor(place).astype(np.int64)
-        columns = np.stack([first, first + 1], axis=1)
-        share = np.stack([1 - (place - first), place - first], axis=1)
-    rows = np.repeat(np.arange(wanted), columns.shape[1])
-    columns = np.clip(columns, 0, length - 1).ravel()
-    found = sparse.coo_array((share.ravel().astype(np.float32), (rows, columns)), shape=(wanted, length)).tocsr()
-    found.eliminate_zeros()
-    return found
+@dataclass(frozen=True)
+class Weights:
+    """What each pixel of a resized axis is made of: `shares` n×k of the source's pixels `places` n×k, in ascending order."""
+
+    places: NDArray[np.int64]
+    shares: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, length: int, wanted: int, *, area: bool) -> Self:
+        """From `length` pixels to `wanted`."""
+        factor = length / wanted
+        if area:
+            edges = np.arange(wanted + 1) * factor
+            first = np.floor(edges[:-1]).astype(np.int64)
+            reach = int(np.ceil(factor)) + 1
+            places = first[:, None] + np.arange(reach)
+            shares = np.minimum(edges[1:, None], places + 1) - np.maximum(edges[:-1, None], places)
+            shares = np.where(places < length, np.clip(shares, 0, None), 0) / factor
+        else:
+            place = (np.arange(wanted) + 0.5) * factor - 0.5
+            first = np.floor(place).astype(np.int64)
+            places = np.stack([first, first + 1], axis=1)
+            shares = np.stack([1 - (place - first), place - first], axis=1)
+        return cls(np.clip(places, 0, length - 1), shares.astype(np.float32))
+
+    def needed(self, first: int, last: int) -> tuple[int, int]:
+        """The pixels of the source that those of the result are made of: from, and to (not included)."""
+        used = self.places[first:last][self.shares[first:last] > 0]
+        return int(used.min()), int(used.max()) + 1
+
+    @property
+    def last(self) -> NDArray[np.int64]:
+        """The last pixel of the source that each pixel of the result needs."""
+        found: NDArray[np.int64] = np.where(self.shares > 0, self.places, 0).max(axis=1)
+        return found
+
+    def apply(self, source: NDArray[np.float32], top: int, first: int, last: int) -> NDArray[np.float32]:
+        """Pixels `first` … `last` (not included) of the result along the first axis. `source`: its pixels from `top` on, at least
+        those that are needed."""
+        places = np.clip(self.places[first:last] - top, 0, len(source) - 1)  # beyond it lie shares of 0
+        found = np.zeros((last - first, *source.shape[1:]), np.float32)
+        for place, share in zip(places.T, self.shares[first:last].T, strict=True):
+            found += source[place] * share.reshape(-1, *(1,) * (source.ndim - 1))
+        return found
 
 
 class _Resizer:
-    """The two matrices of a picture."""
+    """The weights of a picture's two axes."""
 
     def __init__(self, source: Size, wanted: Size, *, area: bool) -> None:
-        self.down = axis_weights(source[0], wanted[0], area=area)
-        self.across = axis_weights(source[1], wanted[1], area=area)
-
-    def needed(self, first: int, last: int) -> tuple[int, int]:
-        """The rows of the source that rows of the result are made of."""
-        found = self.down.indices[self.down.indptr[first] : self.down.indptr[last]]
-        return int(found.min()), int(found.max()) + 1
+        self.down = Weights.of(source[0], wanted[0], area=area)
+        self._across = Weights.of(source[1], wanted[1], area=area)
+        self._width = wanted[1]
 
     def rows(self, source: NDArray[np.float32], top: int, first: int, last: int) -> NDArray[np.float32]:
         """Rows of the result from r×W×C rows of the source, the first of which is its row `top`."""
-        weights = self.down[first:last, top : top + len(source)]
-        lower = (weights @ source.reshape(len(source), -1)).reshape(last - first, *source.shape[1:])
-        flat = np.ascontiguousarray(np.moveaxis(lower, 1, 0)).reshape(source.shape[1], -1)
-        return np.moveaxis((self.across @ flat).reshape(-1, last - first, *source.shape[2:]), 0, 1)
+        lower = self.down.apply(source, top, first, last)
+        turned = np.ascontiguousarray(np.moveaxis(lower, 1, 0))
+        return np.moveaxis(self._across.apply(turned, 0, 0, self._width), 0, 1)
 
 
 class ResizedRows:
@@ -100,7 +119,7 @@ class ResizedRows:
         parts = []
         for top in range(first, last, _AT_ONCE):
             end = min(last, top + _AT_ONCE)
-            low, high = self._resizer.needed(top, end)
+            low, high = self._resizer.down.needed(top, end)
             band = self._source.between(low, high)
             values = self._resizer.rows(band.astype(np.float32), low, top, end)
             parts.append(np.rint(values).astype(band.dtype) if band.dtype.kind != "f" else values)
@@ -118,8 +137,7 @@ class ResizedPlanes:
         self._source, self._wanted = source, wanted
         shrinks = wanted[0] < source[0] and wanted[1] < source[1]
         self._resizer = _Resizer(source, wanted, area=shrinks)
-        last = np.maximum.reduceat(self._resizer.down.indices, self._resizer.down.indptr[:-1])
-        self._last = np.maximum.accumulate(last)
+        self._last = np.maximum.accumulate(self._resizer.down.last)
         """The last row of the source that each row of the result needs."""
         self._held: NDArray[np.float32] | None = None
         self._top = self._done = 0
@@ -134,6 +152,6 @@ class ResizedPlanes:
         found = self._resizer.rows(self._held, self._top, self._done, ready)
         self._done = ready
         if ready < self._wanted[0]:
-            first = min(self._resizer.needed(ready, ready + 1)[0], self._top + len(self._held))
+            first = min(self._resizer.down.needed(ready, ready + 1)[0], self._top + len(self._held))
             self._held, self._top = self._held[first - self._top :], first
         return np.ascontiguousarray(np.moveaxis(found, 2, 0))
