@@ -193,7 +193,8 @@ def intended_use(info: ModelInfo) -> str:
     spec = info.header.input
     names = [one["name"] for one in info.classes[1:]]
     kind = f"{spec.modality} " if spec.modality else ""
-    images = f"slices of {kind}volumes" if spec.axis is not None else f"{spec.kind} pictures"
+    seen = "color" if spec.kind in ("rgb", "bgr") else spec.kind
+    images = f"slices of {kind}volumes" if spec.axis is not None else f"{seen} pictures"
     if info.fewshot:
         return (
             f"To mark in {images} what a few annotated images of the same kind show. For research; a person looks at "
