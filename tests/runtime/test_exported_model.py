@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +161,18 @@ def test_what_a_model_is(mean: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "polyp" in capsys.readouterr().out
 
 
+def test_a_reader_that_has_seen_enough_ends_info_quietly(tmp_path: Path) -> None:
+    write_exported(tmp_path / "model.onnx")
+    reading, writing = os.pipe()
+    os.close(reading)
+    main = "import sys; from delineate.runtime.cli import main; sys.argv[1:] = ['info', 'model.onnx']; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", main], stdout=writing, stderr=subprocess.PIPE, cwd=tmp_path, check=False
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
 def test_files_that_cannot_be_run(tmp_path: Path) -> None:
     (tmp_path / "text.onnx").write_text("no model")
     (tmp_path / "empty.onnx").write_bytes(b"")
@@ -167,6 +182,8 @@ def test_files_that_cannot_be_run(tmp_path: Path) -> None:
         (tmp_path / "text.onnx", "truncated or not an ONNX file"),
         (tmp_path / "empty.onnx", "without Delineate's metadata"),
         (write_exported(tmp_path / "network.onnx", facts={"graph": "network"}), "holds the network alone"),
+        (write_exported(tmp_path / "half.onnx", facts={"graph": "condition"}), "give its state to the forward file"),
+        (write_exported(tmp_path / "other.onnx", facts={"graph": "forward"}), "give it the condition file's state"),
         (
             write_exported(tmp_path / "newer.onnx", facts={"format": 2}),
             "has export format 2, this version reads up to 1; update",

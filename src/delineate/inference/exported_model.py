@@ -35,6 +35,13 @@ _NO_ROOM = ("failed to allocate", "bad_alloc", "bad allocation")
 """Of the runtime's messages where memory does not suffice; it has no kind of error for it."""
 _TOO_NEW = ("opset", "IR version", "ir_version")
 """Of those where it is older than the file."""
+_HALF = "is one of the two files of a few-shot model, which segments by examples; {} (docs/exported-files.md)"
+_NOT_WHOLE = {
+    "network": "holds the network alone, without what comes before and after it; export it without --graph network",
+    "condition": _HALF.format("give its state to the forward file by onnxruntime, or use `delineate fewshot predict`"),
+    "forward": _HALF.format("give it the condition file's state by onnxruntime, or use `delineate fewshot predict`"),
+}
+"""Why a file does not segment an image by itself, and what to do."""
 
 
 class ExportedModel:
@@ -73,9 +80,7 @@ class ExportedModel:
         self.facts = read_facts(metadata, self.source)
         self.header = parse_header(metadata[HEADER], self.source)
         if self.facts.graph != "whole":
-            raise ArtefactError(
-                f"{path} holds the network alone, without what comes before and after it; export it without --graph network"
-            )
+            raise ArtefactError(f"{path} {_NOT_WHOLE[self.facts.graph]}")
         self.postprocessing = self.header.postprocessing if postprocess else None
         self.known = KnownPictures.read(self.header.provenance.get("pictures"))
         self.threshold = self._threshold(threshold)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -52,10 +53,16 @@ def main() -> None:
     make_printable()
     warnings.showwarning = lambda message, *_, **__: print(f"warning: {one_line(str(message))}", file=sys.stderr)
     try:
-        raise SystemExit(run(sys.argv[1:]))
+        code = run(sys.argv[1:])
+        sys.stdout.flush()
+        raise SystemExit(code)
     except DelineateError as error:
         print(f"error: {one_line(str(error))}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
+    except BrokenPipeError:
+        # Whoever read the output has seen enough (`| head`). Python's own last flush must not fail, too.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
     except KeyboardInterrupt:
         print(
             "interrupted: the masks written so far are in --out; --overwrite makes all of them again", file=sys.stderr

@@ -41,7 +41,8 @@ def graph_image(pixels: NDArray[Any], facts: ExportFacts) -> NDArray[Any]:
         image = image[..., :3]
     if image.shape[2] != wanted:
         raise DataError(
-            f"the file takes {wanted} channels ({', '.join(facts.channels)}), this image has {image.shape[2]}"
+            f"the file takes {wanted} channel{'s' if wanted > 1 else ''} ({', '.join(facts.channels)}), this image has "
+            f"{image.shape[2]}"
         )
     for name, length, (least, most) in zip(("high", "wide"), image.shape, (facts.height, facts.width), strict=False):
         if not least <= length <= most:
