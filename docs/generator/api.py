@@ -14,6 +14,7 @@ from typing import Any
 import delineate
 from delineate.api import DemoResult
 from delineate.artefact.format import Artefact
+from delineate.artefact.training_images import TrainingImages
 from delineate.common import errors
 from delineate.data.augment import transform as augmentation
 from delineate.data.augment.pixels import full_scale
@@ -42,8 +43,10 @@ from delineate.inference.export.export import ExportResult
 from delineate.inference.export.hub import HubResult
 from delineate.inference.exported_model import ExportedModel
 from delineate.inference.model_info import ModelInfo
+from delineate.inference.outside import CaseDrift
 from delineate.inference.predictor import Predictor
 from delineate.inference.results import PredictionResult
+from delineate.inference.series_drift import SeriesDrift
 from delineate.methods import contract as methods
 from delineate.methods import dense, episodic
 from delineate.methods import registry as method_registry
@@ -124,11 +127,14 @@ def _groups() -> list[Group]:
             FewShotPredictor,
             RunResult,
             PredictionResult,
+            CaseDrift,
+            SeriesDrift,
             Evaluation,
             Comparison,
             Leaderboard,
             ConversionResult,
             Calibration,
+            TrainingImages,
             ExportResult,
             FewShotExportResult,
             TrainingEstimate,

@@ -24,6 +24,7 @@ from delineate.fewshot.protocol import ProtocolSettings
 from delineate.requests.benchmark import BenchmarkOptions
 from delineate.requests.calibrate import CalibrateOptions
 from delineate.requests.data import ConvertOptions, DataOptions, FolderOptions, LabeledOptions, PoolOptions, ReadOptions
+from delineate.requests.drift import DriftOptions
 from delineate.requests.fewshot import EpisodesOptions, FewshotEvaluateOptions
 from delineate.requests.option import Field, completed, fields_of, recipe_sections
 from delineate.requests.predict import FewshotPredictOptions, PredictOptions
@@ -38,6 +39,7 @@ SPLIT_ALONE = {"out", "folds", "published", "labeled", "labeled_cases", "labeled
 VERBS: dict[str, tuple[Callable[..., Any] | None, tuple[type, ...], set[str]]] = {
     "train": (api.train, (TrainOptions, DataOptions), {"dry_run"}),
     "calibrate": (api.calibrate, (CalibrateOptions,), set()),
+    "drift": (api.drift, (DriftOptions,), set()),
     "predict": (api.predict, (PredictOptions, FolderOptions), set()),
     "evaluate": (api.evaluate, (EvaluateOptions, LabeledOptions), set()),
     "compare": (api.compare, (CompareOptions,), set()),

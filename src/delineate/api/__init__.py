@@ -6,7 +6,7 @@ from delineate.api.demonstration import DemoResult, DemoRow, demo
 from delineate.api.exporting import export
 from delineate.api.fewshot import fewshot_episodes, fewshot_evaluate
 from delineate.api.models import info
-from delineate.api.prediction import calibrate, fewshot_predict, load, predict
+from delineate.api.prediction import calibrate, drift, fewshot_predict, load, predict
 from delineate.api.scores import compare, evaluate
 from delineate.api.studies import estimate_study_labels, study_labels, suggest_labels
 from delineate.api.training import estimate_training, fewshot_train, train
@@ -21,6 +21,7 @@ __all__ = [
     "compare",
     "convert_data",
     "demo",
+    "drift",
     "estimate_study_labels",
     "estimate_training",
     "evaluate",

@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from delineate.common.errors import DelineateError, DeviceError
 from delineate.requests.calibrate import CalibrateOptions
+from delineate.requests.drift import DriftOptions
 from delineate.requests.predict import FewshotPredictOptions, MaskOptions, PredictOptions
 from delineate.requests.signature import takes
 
 if TYPE_CHECKING:
+    from delineate.artefact.training_images import TrainingImages
     from delineate.data.layouts.source import DataSource
     from delineate.engine.calibrate import Calibration
     from delineate.inference.exported_model import ExportedModel
     from delineate.inference.results import PredictionResult
     from delineate.inference.segmenter import Segmenter
 
-__all__ = ["calibrate", "fewshot_predict", "load", "predict"]
+__all__ = ["calibrate", "drift", "fewshot_predict", "load", "predict"]
 
 _EXPORTED = ".onnx"
 
@@ -122,6 +124,33 @@ def calibrate(
         max_pixels=options["max_pixels"],
         progress=progress,
     )
+
+
+@takes(DriftOptions)
+def drift(run: Path | str, **options: Unpack[DriftOptions]) -> TrainingImages:
+    """Measure the images that a run's model was trained on, and store a summary in it: `predict` compares others with it.
+
+    A run does this at its end; for runs of earlier versions it is done here. Weights stay as they are.
+
+    Args:
+        run: The folder of a finished run.
+
+    Returns:
+        The summary.
+
+    Raises:
+        DelineateError: The run has no such model, or data that are gone. The model is then as it was.
+
+    Example:
+        ```python
+        print(delineate.drift("runs/first").words)
+        result = delineate.predict("runs/first", ["scans/"], out="masks")
+        print([file.name for file in result.outside], result.series)
+        ```
+    """
+    from delineate.engine.describe_run import describe_run
+
+    return describe_run(Path(run), max_pixels=options["max_pixels"])
 
 
 @takes(PredictOptions)
@@ -257,6 +286,7 @@ def _written(options: MaskOptions) -> dict[str, Any]:
         "probabilities",
         "uncertainty",
         "review",
+        "drift",
         "overwrite",
         "batch_size",
         "max_pixels",

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from delineate.artefact.postprocessing import Postprocessing
+from delineate.artefact.training_images import TrainingImages
 from delineate.common.config import first_fault
 from delineate.common.errors import ArtefactError
 from delineate.common.spelling import respelled
@@ -78,6 +79,7 @@ class Header(BaseModel):
             raise ValueError(f"codes of classes in a file of format {self.format}")
         if self.codes and len(self.codes) != len(self.class_names) - 1:
             raise ValueError(f"{len(self.codes)} codes for {len(self.class_names) - 1} foreground classes")
+        TrainingImages.read(self.provenance)
         return self
 
     @property

@@ -97,6 +97,11 @@ def print_predictions(result: PredictionResult) -> None:
         print_table(console, ("image", "size", *shares, *amounts, "ms"), rows)
     if len(good) > _SHOWN:
         console.print(f"… and {len(good) - _SHOWN} more in {result.folder / 'summary.csv'}")
+    for file in result.outside[:_SHOWN]:
+        assert file.drift is not None, "it was compared"
+        typer.echo(f"outside training: {file.name}: {file.drift.reason}", err=True)
+    if len(result.outside) > _SHOWN:
+        typer.echo(f"… and {len(result.outside) - _SHOWN} more, in {result.folder / 'summary.csv'}", err=True)
     for text in result.notes:
         typer.echo(f"note: {text}", err=True)
     for text, count in result.remarks.items():

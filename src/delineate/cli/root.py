@@ -14,6 +14,7 @@ from delineate.cli import (
     compare,
     data,
     demo,
+    drift,
     evaluate,
     export,
     fewshot,
@@ -53,6 +54,7 @@ app.add_typer(data.app, name="data")
 app.command("train", cls=Verb)(train.train)
 app.command("info", cls=Verb)(info.info)
 app.command("calibrate", cls=Verb)(calibrate.calibrate)
+app.command("drift", cls=Verb)(drift.drift)
 app.command("predict", cls=Verb)(predict.predict)
 app.command("evaluate", cls=Verb)(evaluate.evaluate)
 app.command("compare", cls=Verb)(compare.compare)

@@ -45,12 +45,14 @@ from delineate.engine.volume_scores import axes_average, slice_outputs
 from delineate.evaluation.results.case_scores import score_case
 from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.evaluation.results.scoring import content_hash, joint_hash
+from delineate.inference.model_card import model_card
+from delineate.inference.model_info import read_info
 from delineate.inference.predictor import Predictor
 from delineate.inference.segment import Failure, Output, Worker
 from delineate.inference.segmenter import Prepared
 from delineate.inference.write import volume_mask_name
 
-__all__ = ["FEWEST_CASES", "Calibration", "calibrate_run", "remove_postprocessing"]
+__all__ = ["FEWEST_CASES", "Calibration", "calibrate_run", "remove_postprocessing", "rewrite_card"]
 
 FEWEST_CASES: Final = 5
 """Validation cases with masks; what a few more would change is no basis for a rule."""
@@ -333,6 +335,13 @@ def _store(folder: RunFolder, artefact: Artefact, chosen: Postprocessing | None)
         kept = folder.card.read_text(encoding="utf-8").partition(f"\n{_HEADING}\n")[0]
         write_text(folder.card, kept if chosen is None else f"{kept}\n{_section(chosen)}")
     folder.update_summary(postprocessing=None if chosen is None else chosen.words)
+
+
+def rewrite_card(folder: RunFolder) -> None:
+    """Make a run's card of what its model says now; what a calibration has added stays."""
+    if folder.card.is_file():
+        _, heading, section = folder.card.read_text(encoding="utf-8").partition(f"\n{_HEADING}\n")
+        write_text(folder.card, model_card(read_info(folder.model)) + heading + section)
 
 
 def _section(chosen: Postprocessing) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from delineate.artefact.training_images import ENTRY
 from delineate.common.errors import DataError, RecipeError
 from delineate.data.cache.cache import Cache, open_cache, with_shares
 from delineate.data.cache.store import Store
@@ -41,6 +42,7 @@ from delineate.engine.recipe import EpisodesSection, Recipe
 from delineate.engine.region_settings import settle_regions, with_regions
 from delineate.engine.request import TrainRequest
 from delineate.engine.run_folder import RunFolder
+from delineate.engine.training_images import Shown, summarize
 from delineate.engine.validation import (
     TiledCounts,
     ValidationJob,
@@ -204,8 +206,11 @@ class PreparedImages:
         return make_loader(cache, self.spec, None, batch_size=batch_size, seed=0, workers=workers)
 
     def finish_spec(self) -> FinishSpec:
+        judge = partial(score_validation_cases, self.manifest, self.spec.axis, self.max_pixels)
+        held_out = None if self.validation is None else Shown.of(self.validation)
+        seen = summarize(Shown.of(self.training), held_out, self.spec)
         return FinishSpec(
-            self.manifest, partial(score_validation_cases, self.manifest, self.spec.axis, self.max_pixels)
+            self.manifest, judge, provenance={} if seen is None else {ENTRY: seen.model_dump(mode="json")}
         )
 
 

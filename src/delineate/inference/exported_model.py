@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from delineate.artefact.header import parse_header
 from delineate.artefact.onnx_metadata import read_metadata
+from delineate.artefact.training_images import TrainingImages
 from delineate.common.errors import ArtefactError, DataError, DelineateError, NotFiniteError
 from delineate.common.files import sha256
 from delineate.data.core.deciding import class_map, painted
@@ -83,6 +84,7 @@ class ExportedModel:
             raise ArtefactError(f"{path} {_NOT_WHOLE[self.facts.graph]}")
         self.postprocessing = self.header.postprocessing if postprocess else None
         self.known = KnownPictures.read(self.header.provenance.get("pictures"))
+        self.training_images = TrainingImages.read(self.header.provenance)
         self.threshold = self._threshold(threshold)
         self._session = _session(self.source, threads, self.facts.opset)
 

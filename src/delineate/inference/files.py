@@ -10,6 +10,7 @@ from delineate.data.formats.dicom_masks.segmentation import SegmentationType
 from delineate.data.layouts.source import DataSource, as_source
 from delineate.inference.channel_inputs import check_channels, find_for
 from delineate.inference.dataset_inputs import SplitChoice, find_split
+from delineate.inference.drift_notes import DriftChoice
 from delineate.inference.executors import Executor
 from delineate.inference.glass import Background
 from delineate.inference.inputs import Inputs, Names
@@ -33,6 +34,7 @@ def predict_files(
     probabilities: bool = False,
     uncertainty: bool = False,
     review: Path | str | None = None,
+    drift: DriftChoice = "auto",
     overwrite: bool = False,
     batch_size: int | None = None,
     max_pixels: int = DEFAULT_MAX_PIXELS,
@@ -59,6 +61,8 @@ def predict_files(
         uncertainty: Also write maps of the entropy of the probabilities, and measure how sure the model is of each mask
             (`inference.doubt`).
         review: A CSV file for the images in the order in which a person should look at their masks, with the reason.
+        drift: Whether images are compared with the model's training images (`inference.outside`): "auto", where it knows these;
+            "on" tells also where it does not, and where all is well; "off".
         overwrite: Replace earlier predictions in `out`.
         batch_size: Images, or tiles of one image, in one forward pass. None: as suits the device.
         max_pixels: Larger images are refused.
@@ -100,6 +104,7 @@ def predict_files(
         probabilities=probabilities,
         uncertainty=uncertainty,
         review=review,
+        drift=drift,
         overwrite=overwrite,
         batch_size=batch_size,
         max_pixels=max_pixels,

@@ -266,6 +266,8 @@ def _data(info: ModelInfo) -> list[str]:
         }
         parts = [f"{number} {words[role]}" for role, number in data["pictures"].items()]
         lines.append(f"Known by hash: {', '.join(parts)}")
+    if info.training_images is not None:
+        lines.append(f"Of the training images {info.training_images.words}")
     return lines or ["Nothing is known of the training data."]
 
 

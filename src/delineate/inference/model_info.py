@@ -16,6 +16,7 @@ from typing import Any
 
 from delineate.artefact.header import ENTRY, Header, locate, parse_header, read_header, stored_shapes
 from delineate.artefact.onnx_metadata import read_metadata
+from delineate.artefact.training_images import TrainingImages
 from delineate.common.errors import ArtefactError
 from delineate.common.files import read_json, sha256
 from delineate.common.terminal import one_line
@@ -127,6 +128,11 @@ class ModelInfo:
         }
 
     @cached_property
+    def training_images(self) -> TrainingImages | None:
+        """What the training images look like (`predict` compares others with them); None where the model does not tell."""
+        return TrainingImages.read(self._provenance)
+
+    @cached_property
     def pretrained(self) -> dict[str, WeightsOrigin]:
         """Submodule → where its pretrained weights come from."""
         found = {}
@@ -228,6 +234,7 @@ class ModelInfo:
                 "postprocessing": None if postprocessing is None else postprocessing.model_dump(mode="json"),
             },
             "data": self.data,
+            "training_images": None if self.training_images is None else self.training_images.to_table(),
             "training": None if record is None else record.to_json(),
             "first_weights": self.first_weights,
             "pretrained": {part: origin.to_json() for part, origin in self.pretrained.items()},

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from delineate.artefact.training_images import TrainingImages
 from delineate.data.core.input_spec import Pixels, PixelSpacing
 from delineate.data.formats.dicom.address import DicomAddress
 from delineate.data.formats.registry import open_image, read_image
@@ -16,10 +17,12 @@ from delineate.inference.dicom_formats import is_dicom_result
 from delineate.inference.geojson import write_geojson
 from delineate.inference.image_input import read_input
 from delineate.inference.outlines import Outlines
+from delineate.inference.outside import compare
 from delineate.inference.parts import PartInfo, PredictionContext
 from delineate.inference.plan import Item
 from delineate.inference.results import FileResult
 from delineate.inference.segment import Failure, Output, Worker
+from delineate.inference.segmenter import Facts
 from delineate.inference.write import listed, write_class_map, write_maps, write_overlay
 
 __all__ = ["Picture"]
@@ -40,8 +43,7 @@ class Picture:
         """As `Part.spacing`."""
         if self.item.spacing is not None or self.job.worker.predictor.spec.spacing is None or self.item.channels:
             return self.item.spacing
-        microns = open_image(self.item.image, max_pixels=self.job.max_pixels).microns
-        return None if microns is None else (microns[0] / 1000, microns[1] / 1000)
+        return _spacing_of(self.item.image, self.job.max_pixels)
 
     def read(self) -> Pixels:
         """As `Part.read`."""
@@ -89,7 +91,22 @@ class Picture:
             return result
         facts = info.facts
         said = "; ".join(filter(None, (facts.remark, *_notes(self.item.image)))) or None
-        return replace(result, height=facts.height, width=facts.width, remark=said, seen=facts.seen)
+        seen = self.job.worker.predictor.training_images
+        vectors = [] if facts.statistics is None else [facts.statistics]
+        size = facts.height, facts.width
+        drift = None if seen is None else compare(seen, vectors, size, self._known_spacing(facts, seen))
+        return replace(result, height=size[0], width=size[1], remark=said, seen=facts.seen, drift=drift)
+
+    def _known_spacing(self, facts: Facts, seen: TrainingImages) -> PixelSpacing | None:
+        """Of its pixels, also where the network does not need it: read from the header if the training pictures told theirs."""
+        if facts.spacing is not None or seen.spacing is None or self.item.channels:
+            return facts.spacing
+        return _spacing_of(self.item.image, self.job.max_pixels)
+
+
+def _spacing_of(image: Path, max_pixels: int) -> PixelSpacing | None:
+    microns = open_image(image, max_pixels=max_pixels).microns
+    return None if microns is None else (microns[0] / 1000, microns[1] / 1000)
 
 
 def _notes(image: Path) -> tuple[str, ...]:

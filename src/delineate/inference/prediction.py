@@ -26,6 +26,7 @@ from delineate.data.formats.registry import check_writers
 from delineate.inference import overwriting
 from delineate.inference.dicom_formats import is_dicom_result
 from delineate.inference.dicom_results import DicomResults
+from delineate.inference.drift_notes import DriftChoice, drift_notes, series_of
 from delineate.inference.earlier_outputs import remove_earlier_outputs
 from delineate.inference.executors import Executor, Threads
 from delineate.inference.glass import Background
@@ -59,6 +60,7 @@ def predict_inputs(
     probabilities: bool = False,
     uncertainty: bool = False,
     review: Path | str | None = None,
+    drift: DriftChoice = "auto",
     overwrite: bool = False,
     batch_size: int | None = None,
     max_pixels: int = DEFAULT_MAX_PIXELS,
@@ -107,7 +109,8 @@ def predict_inputs(
     remove_earlier_outputs(plan.folder, plan.inputs)
     overwriting.begin(plan.folder, plan.masks)
     averages = across == ALL or (across is None and model.spec.all_axes)
-    worker = Worker(model, batch_size or 0, probabilities or averages, uncertainty or review is not None)
+    doubt = uncertainty or review is not None
+    worker = Worker(model, batch_size or 0, probabilities or averages, doubt, drift != "off")
     job = PredictionContext(worker, plan.folder, references, max_pixels, across, dicom, check, mpp, background)
     files = []
     with closing((executor or Threads()).run(plan.items, FileSteps(job))) as results:
@@ -118,9 +121,11 @@ def predict_inputs(
     assert len(files) == len(plan.items), "each image has a mask or a failure"
     made = () if dicom is None else dicom.notes
     told = (*plan.notes, *made, *references.notes, *spacing_notes(files, model.spec))
-    notes = (*told, *model.notes, *_axis_notes(plan, job), *_postprocessing_notes(plan, model))
+    series = series_of(model, files)
+    seen = () if drift == "off" else drift_notes(model, files, series, asked=drift == "on")
+    notes = (*told, *model.notes, *_axis_notes(plan, job), *_postprocessing_notes(plan, model), *seen)
     foreground = model.classes.names[1:]
-    result = PredictionResult(plan.folder, foreground, tuple(files), time.perf_counter() - start, notes, names)
+    result = PredictionResult(plan.folder, foreground, tuple(files), time.perf_counter() - start, notes, names, series)
     write_lists(result, model)
     if listing is not None:
         write_review(result, listing)

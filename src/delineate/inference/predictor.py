@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from delineate.artefact.format import Artefact
+from delineate.artefact.training_images import TrainingImages
 from delineate.common.errors import NotFiniteError
 from delineate.data.core.input_spec import InputSpec, Pixels, PixelSpacing
 from delineate.data.core.known import KnownPictures
@@ -152,6 +153,11 @@ class Predictor:
     def known(self) -> KnownPictures:
         """The pictures that the model was trained, validated or tested on; empty if the model does not record them."""
         return self.ensemble.known
+
+    @cached_property
+    def training_images(self) -> TrainingImages | None:
+        """The summary of the training images; of an ensemble that of its first member. None: the model does not tell."""
+        return TrainingImages.read(self.artefact.provenance)
 
     @cached_property
     def network(self) -> nn.Module:

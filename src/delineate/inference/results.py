@@ -16,8 +16,10 @@ from delineate.data.formats.dicom.names import CoveredNames, short_address
 from delineate.evaluation.inputs.prediction_list import MemberModel, PredictedFile, PredictionList
 from delineate.inference.doubt import CaseDoubt
 from delineate.inference.inputs import Names
+from delineate.inference.outside import CaseDrift
 from delineate.inference.plan import SUMMARY
 from delineate.inference.segmenter import Segmenter
+from delineate.inference.series_drift import SeriesDrift
 from delineate.inference.write import mask_values, volume_values
 
 __all__ = ["FileResult", "PredictionResult", "shown_image", "shown_text", "write_lists"]
@@ -49,6 +51,8 @@ class FileResult:
     """Of a volume's voxels in mm: right-left, back-front, feet-head."""
     doubt: CaseDoubt | None = None
     """How sure the model is; None where it was not asked."""
+    drift: CaseDrift | None = None
+    """How it lies to the training images; None: it was not compared with them."""
     milliliters: tuple[float, ...] = ()
     """Of a volume, the size of each foreground class."""
 
@@ -66,6 +70,8 @@ class PredictionResult:
     """Remarks about the inputs: masks that were left out, splits that were taken from a run."""
     names: Names = "numbered"
     """Numbered: the table holds no names of DICOM's folders and files."""
+    series: SeriesDrift | None = None
+    """How all images together lie to the training images; None: they are too few, or were not compared with them."""
 
     @property
     def volumes(self) -> bool:
@@ -81,6 +87,16 @@ class PredictionResult:
     def doubts(self) -> bool:
         """Whether it was measured how sure the model is."""
         return any(file.doubt is not None for file in self.files)
+
+    @property
+    def compared(self) -> tuple[FileResult, ...]:
+        """The images that were compared with the training images."""
+        return tuple(file for file in self.files if file.drift is not None)
+
+    @property
+    def outside(self) -> tuple[FileResult, ...]:
+        """Those of them that lie outside."""
+        return tuple(file for file in self.compared if file.drift is not None and file.drift.outside)
 
     @property
     def failures(self) -> tuple[FileResult, ...]:
@@ -125,7 +141,8 @@ def _summary(done: PredictionResult) -> str:
     """A line for each image; where there are volumes, with their depth and the milliliters of each class."""
     head = ["image", "mask", "width", "height"] + ["depth"] * done.volumes + [f"{name} %" for name in done.classes]
     head += [f"{name} mL" for name in done.classes] * done.volumes
-    head += ["confidence", "entropy", "disagreement"] * done.doubts + ["ms", "remark", "error"]
+    head += ["confidence", "entropy", "disagreement"] * done.doubts
+    head += ["training_distance", "outside_training"] * bool(done.compared) + ["ms", "remark", "error"]
     lines = []
     for file in done.files:
         shown = shown_text(file, done.names)
@@ -139,6 +156,7 @@ def _summary(done: PredictionResult) -> str:
         line += [f"{value:.4f}" for value in file.percent] or [""] * len(done.classes)
         line += ([f"{value:.4f}" for value in file.milliliters] or [""] * len(done.classes)) * done.volumes
         line += _doubt_cells(file.doubt) * done.doubts
+        line += _drift_cells(file.drift) * bool(done.compared)
         lines.append([*line, f"{file.milliseconds:.1f}", shown(file.remark or ""), shown(file.error or "")])
     return csv_text(head, lines)
 
@@ -148,6 +166,11 @@ def _doubt_cells(doubt: CaseDoubt | None) -> list[object]:
         return ["", "", ""]
     spread = "" if doubt.disagreement is None else f"{doubt.disagreement:.4f}"
     return [f"{doubt.confidence:.4f}", f"{doubt.entropy:.4f}", spread]
+
+
+def _drift_cells(drift: CaseDrift | None) -> list[object]:
+    """The distance, of which 1 is the threshold, and what is outside; "no" where nothing is."""
+    return ["", ""] if drift is None else [f"{drift.distance:.3f}", drift.reason or "no"]
 
 
 def shown_image(file: FileResult, names: Names) -> str:

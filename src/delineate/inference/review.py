@@ -51,5 +51,6 @@ def _cells(file: FileResult, done: PredictionResult) -> list[object]:
         why = "not measured: the picture is read by windows" if file.error is None else f"no mask: {file.error}"
         return ["", "", "", shown(why)]
     spread = "" if file.doubt.disagreement is None else f"{file.doubt.disagreement:.4f}"
-    reason = file.doubt.reason if file.remark is None else f"{file.doubt.reason}; {file.remark}"
+    outside = None if file.drift is None or file.drift.reason is None else f"outside training: {file.drift.reason}"
+    reason = "; ".join(filter(None, (file.doubt.reason, outside, file.remark)))
     return [f"{file.doubt.confidence:.4f}", f"{file.doubt.entropy:.4f}", spread, shown(reason)]

@@ -24,6 +24,7 @@ from delineate.common.errors import DataError, NotFiniteError
 from delineate.data.core.input_spec import Pixels, PixelSpacing
 from delineate.inference.doubt import DoubtSums, entropy_of, measure
 from delineate.inference.image_input import remark
+from delineate.inference.outside import measured, vector_of
 from delineate.inference.segmenter import Facts, Prepared, Probabilities, Segmenter
 
 __all__ = ["NO_MEMORY", "Failure", "Output", "Worker"]
@@ -74,6 +75,8 @@ class Worker:
     """Whether `planes` will be called. If not, classes of a tiled image are decided row by row, and it may be very large."""
     doubt: bool = False
     """Whether outputs tell how sure the model is; then probabilities are kept, as for `maps`."""
+    drift: bool = False
+    """Whether images are measured, to compare them with the model's training images where it knows these."""
 
     @property
     def images(self) -> int:
@@ -95,7 +98,20 @@ class Worker:
             return Failure.of_memory(error)
         height, width = image.shape[:2]
         said, seen = remark(image, predictor.spec, spacing), predictor.known.role_of(image)
-        return Prepared(ready, Facts(height, width, said, spacing, seen))
+        return Prepared(ready, Facts(height, width, said, spacing, seen, self._statistics(image, ready, spacing)))
+
+    def _statistics(
+        self, image: Pixels, ready: NDArray[Any], spacing: PixelSpacing | None
+    ) -> NDArray[np.float64] | None:
+        """Of an image, as the network sees it; an exported graph makes that by itself, so it is made once more."""
+        training = self.predictor.training_images
+        if not self.drift or training is None or training.threshold is None:
+            return None
+        spec = self.predictor.spec
+        if self.predictor.own_size:
+            ready = spec.working_pixels(image, spacing)
+            ready = ready if spec.fit == "patch" else spec.to_unit(ready)
+        return vector_of(measured(ready, spec, image.shape[0], image.shape[1], spacing), training.names)
 
     def forward(self, prepared: Sequence[Prepared]) -> list[Output | Failure]:
         """At most `images` inputs → an output or a failure for each, in order.

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.artefact.postprocessing import Postprocessing
+from delineate.artefact.training_images import TrainingImages
 from delineate.data.core.input_spec import InputSpec, Pixels, PixelSpacing
 from delineate.data.core.known import KnownPictures, Role
 from delineate.data.core.manifest import ClassTable
@@ -36,6 +37,8 @@ class Facts:
     """Of its pixels in mm; None where it is not known."""
     seen: Role | None = None
     """What it was to the model, if it was in its data set."""
+    statistics: NDArray[np.float64] | None = None
+    """What it looks like (`inference.outside`); None: it is not compared with the training images."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,10 @@ class Segmenter(Protocol):
     @property
     def known(self) -> KnownPictures:
         """The pictures that the model was made from."""
+
+    @property
+    def training_images(self) -> TrainingImages | None:
+        """The summary of the training images, of an ensemble that of its first member; None: the model does not tell."""
 
     @property
     def postprocessing(self) -> Postprocessing | None:

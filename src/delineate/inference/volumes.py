@@ -37,6 +37,7 @@ from delineate.inference.contact_sheet import draw_contact_sheet
 from delineate.inference.dicom_formats import is_dicom_result
 from delineate.inference.doubt import DoubtSums, entropy_of
 from delineate.inference.map_store import MapStore
+from delineate.inference.outside import CaseDrift, Vector, compare
 from delineate.inference.parts import PartInfo, PredictionContext
 from delineate.inference.plan import Item
 from delineate.inference.results import FileResult
@@ -137,6 +138,7 @@ class Volume:
         self._maps = MapStore(job.folder, depth) if item.maps and self._average is None else None
         self._doubts = MapStore(job.folder, depth) if item.uncertainty is not None and self._average is None else None
         self._sums: DoubtSums | None = None
+        self._statistics: list[Vector] = []
         self._voxels: Pixels | None = None
         self._flat: tuple[str, ...] = ()
         self._far: str | None = None
@@ -173,6 +175,9 @@ class Volume:
         if output.doubt is not None:
             with self._lock:
                 self._sums = output.doubt if self._sums is None else self._sums + output.doubt
+        if output.facts.statistics is not None:
+            with self._lock:
+                self._statistics.append(output.facts.statistics)
         if self._average is not None:
             self._average.add(axis, index, worker.planes(output))
             return
@@ -273,7 +278,14 @@ class Volume:
             seen=seen,
             written=listed(item, self._job.folder, seen, doubt),
             doubt=doubt,
+            drift=self._drift(),
         )
+
+    def _drift(self) -> CaseDrift | None:
+        """Of slices of several axes, sizes are not compared: they differ from axis to axis."""
+        training = self._job.worker.predictor.training_images
+        size = tuple(np.delete(self._handle.shape, self.axis).tolist()) if len(self.axes) == 1 else None
+        return None if training is None else compare(training, self._statistics, size)
 
     def _entropies(self) -> NDArray[np.uint16]:
         """In the canonical order, as `write.fractions`."""

@@ -59,6 +59,14 @@ class WrittenOptions(TypedDict, total=False):
             metavar="FILE",
         ),
     ]
+    drift: Annotated[
+        Literal["auto", "on", "off"],
+        Option(
+            help="Say which images, and whether all of them together, lie outside of the model's training images: auto, if the "
+            "model knows these; on, and say also where it does not, or where all is well; off.",
+            default="auto",
+        ),
+    ]
     overwrite: Annotated[
         bool,
         Option(

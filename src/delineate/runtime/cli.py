@@ -160,6 +160,10 @@ def _tell(result: PredictionResult) -> None:
         print(_line(file, result.classes))
     if len(good) > _SHOWN:
         print(f"… and {len(good) - _SHOWN} more in {result.folder / 'summary.csv'}")
+    for file in result.outside[:_SHOWN]:
+        print(f"outside training: {file.name}: {file.drift.reason if file.drift else ''}", file=sys.stderr)
+    if len(result.outside) > _SHOWN:
+        print(f"… and {len(result.outside) - _SHOWN} more, in {result.folder / 'summary.csv'}", file=sys.stderr)
     for text in result.notes:
         print(f"note: {text}", file=sys.stderr)
     for text, number in result.remarks.items():
@@ -187,6 +191,8 @@ def _as_json(result: PredictionResult) -> dict[str, Any]:
             "milliseconds": round(file.milliseconds, 1),
             "remark": file.remark,
             "seen": file.seen,
+            "training_distance": None if file.drift is None else round(file.drift.distance, 4),
+            "outside_training": None if file.drift is None else file.drift.reason,
             "error": file.error,
         }
         for file in result.files

@@ -85,6 +85,7 @@ def predict(
         probabilities=options["probabilities"],
         uncertainty=options["uncertainty"],
         review=options["review"],
+        drift=options["drift"],
         overwrite=options["overwrite"],
         max_pixels=options["max_pixels"],
         axis=options["axis"],
