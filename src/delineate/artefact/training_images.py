@@ -115,8 +115,8 @@ class TrainingImages(BaseModel):
         """A line."""
         if self.threshold is None:
             return (
-                f"{self.images} are summarized; {self.held_out_words} are fewer than the {FEWEST_HELD_OUT} that a threshold needs, so "
-                "new images are not compared with them"
+                f"{self.images} are summarized; {self.held_out_words} are fewer than the {FEWEST_HELD_OUT} that a threshold needs, "
+                "so new images are not compared with them"
             )
         return (
             f"{self.images} are summarized; predict names images outside of them (false alarms: at most {100 * self.rate:g} % of "
