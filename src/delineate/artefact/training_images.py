@@ -61,7 +61,14 @@ class Cloud(BaseModel):
 
 
 class TrainingImages(BaseModel):
-    """The summary of a model's training images. What a later version adds to it is left unread: it changes no mask."""
+    """The summary of a model's training images. What a later version adds to it is left unread: it changes no mask.
+
+    Example:
+        ```python
+        found = delineate.drift("runs/first")
+        print(found.words, found.to_table()["statistics"]["brightness"])
+        ```
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -103,7 +110,17 @@ class TrainingImages(BaseModel):
 
     @classmethod
     def read(cls, provenance: Mapping[str, Any]) -> Self | None:
-        """From a header's provenance. None: the model does not tell. Raises `ValueError` for what is damaged."""
+        """Take the summary out of a header's provenance.
+
+        Args:
+            provenance: Of a model.
+
+        Returns:
+            The summary; None: the model has none.
+
+        Raises:
+            ValueError: It is damaged.
+        """
         content = provenance.get(ENTRY)
         try:
             return None if content is None else cls.model_validate(content)
@@ -130,7 +147,11 @@ class TrainingImages(BaseModel):
         return f"{count(self.held_out, 'held-out case')}{of}"
 
     def to_table(self) -> dict[str, Any]:
-        """For people and their programs: sizes, spacing, and of each statistic the 5th, 50th and 95th percentile."""
+        """Shorten it for people and their programs.
+
+        Returns:
+            Its numbers; under `statistics`, name → 5th, 50th and 95th percentile.
+        """
         usual = [LEVELS.index(level) for level in (0.05, 0.5, 0.95)]
         content = self.model_dump(mode="json", exclude={"names", "quantiles", "statistics"})
         rows = zip(self.names, self.quantiles, strict=True)

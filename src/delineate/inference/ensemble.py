@@ -20,6 +20,7 @@ from delineate.artefact import format as artefact_format
 from delineate.artefact.format import Artefact
 from delineate.artefact.header import MODEL_FILE
 from delineate.artefact.postprocessing import Postprocessing
+from delineate.artefact.training_images import TrainingImages
 from delineate.common.errors import ArtefactError
 from delineate.common.files import sha256
 from delineate.data.core.findings import count, some
@@ -113,6 +114,11 @@ class Ensemble:
     def known(self) -> KnownPictures:
         """The pictures that the models were made from: one that any member was trained on counts as such."""
         return KnownPictures.joined(KnownPictures.read(one.provenance.get("pictures")) for one in self.members)
+
+    @cached_property
+    def training_images(self) -> TrainingImages | None:
+        """The summary of the first model's training images; None: it does not tell."""
+        return TrainingImages.read(self.members[0].provenance)
 
     @cached_property
     def spec(self) -> InputSpec:

@@ -21,7 +21,7 @@ from delineate.data.core.input_spec import InputSpec, PixelSpacing
 __all__ = ["PLAIN", "CaseDrift", "Vector", "compare", "measured", "rounded", "vector_of"]
 
 Vector = NDArray[np.float64]
-FAR: Final = 1.5
+_FAR: Final = 1.5
 """So many times the greatest size or spacing, or less than the least divided by it, is outside."""
 _TILES: Final = 3
 """Along each side of an image that is seen in patches, so many are measured at most."""
@@ -38,7 +38,15 @@ _USUAL: Final = (LEVELS.index(0.05), LEVELS.index(0.95))
 
 @dataclass(frozen=True)
 class CaseDrift:
-    """How an image or volume lies to the training images."""
+    """How an image or volume lies to the training images.
+
+    Example:
+        ```python
+        result = delineate.predict("runs/first", ["scans/"], out="masks")
+        for file in result.outside:
+            print(file.name, file.drift.distance, file.drift.reason)
+        ```
+    """
 
     distance: float
     """From them; 1 is the threshold."""
@@ -167,7 +175,7 @@ def _beyond(training: TrainingImages, size: tuple[int, ...] | None, spacing: Pix
 
 
 def _far(value: float, span: Span) -> bool:
-    return value > FAR * span[1] or value < span[0] / FAR
+    return value > _FAR * span[1] or value < span[0] / _FAR
 
 
 def _range(span: Span) -> str:

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from delineate.artefact.format import Artefact
-from delineate.artefact.training_images import TrainingImages
 from delineate.common.errors import NotFiniteError
 from delineate.data.core.input_spec import InputSpec, Pixels, PixelSpacing
 from delineate.data.core.known import KnownPictures
@@ -97,9 +96,9 @@ class Predictor:
         for one in self.ensemble.members:
             check_usable(one, self.kind)
         self.tiling = [Tiling.of(one, tile, overlap) for one in self.ensemble.members][-1]
-        self.tta, self.views = tta, views_of(tta, self.tiling.size)
+        self.tta, self.views, self.spread = tta, views_of(tta, self.tiling.size), self.ensemble.spread
         self.source, self.sources = source, self.ensemble.files
-        self.provenance, self.spread = self.ensemble.provenance, self.ensemble.spread
+        self.provenance, self.training_images = self.ensemble.provenance, self.ensemble.training_images
         self.device = resolve_device(device)
         self.precision = checked_precision(precision, self.device)
         self.postprocessing = self.ensemble.postprocessing if postprocess else None
@@ -153,11 +152,6 @@ class Predictor:
     def known(self) -> KnownPictures:
         """The pictures that the model was trained, validated or tested on; empty if the model does not record them."""
         return self.ensemble.known
-
-    @cached_property
-    def training_images(self) -> TrainingImages | None:
-        """The summary of the training images; of an ensemble that of its first member. None: the model does not tell."""
-        return TrainingImages.read(self.artefact.provenance)
 
     @cached_property
     def network(self) -> nn.Module:

@@ -28,7 +28,14 @@ FEWEST: Final = 5
 
 @dataclass(frozen=True)
 class SeriesDrift:
-    """How a series lies to the training images."""
+    """How a series lies to the training images.
+
+    Example:
+        ```python
+        result = delineate.predict("runs/first", ["scans/"], out="masks")
+        print(result.series.words, result.series.outside)
+        ```
+    """
 
     cases: int
     outside: int

@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 
 __all__ = ["Statistic", "measure_image", "statistic_of"]
 
-Unit = NDArray[np.float32]
-"""h×w×C in [0, 1]."""
 _LEAST_SIDE: Final = 8
 """Smaller images are repeated at their edges to this."""
 _DARK, _WHITE = 0.02, 0.98
@@ -125,7 +123,9 @@ def statistic_of(name: str) -> Statistic | None:
     return Statistic(name, what, less, more, known.scale, known.least)
 
 
-def measure_image(image: Unit, channels: Literal["rgb", "bgr", "gray"] | Sequence[str]) -> dict[str, float]:
+def measure_image(
+    image: NDArray[np.float32], channels: Literal["rgb", "bgr", "gray"] | Sequence[str]
+) -> dict[str, float]:
     """The numbers of one image.
 
     Args:
@@ -197,7 +197,7 @@ def _shrunk(gray: Any, side: int) -> Any:
     return cv2.resize(gray, (side, side), interpolation=cv2.INTER_AREA)
 
 
-def _large_enough(image: Unit) -> Unit:
+def _large_enough(image: NDArray[np.float32]) -> NDArray[np.float32]:
     short = [max(0, _LEAST_SIDE - side) for side in image.shape[:2]]
     return np.pad(image, ((0, short[0]), (0, short[1]), (0, 0)), "edge") if any(short) else image
 
