@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 import delineate
 from pictures.augmented import draw_augmented
 from pictures.few_shot import draw_few_shot
+from pictures.model_page import photograph_model_page
 from pictures.outlines import METHODS, draw_outlines
 from pictures.pages import photograph
 
@@ -29,9 +30,16 @@ def main(demo: Path) -> None:
     draw_few_shot(OUT / "methods" / "alpnet.jpg")
     photograph(demo / "unet" / "report.html", OUT / "report.jpg", height=1150)
     photograph(demo / "unet-test" / "evaluation" / "report.html", OUT / "evaluation.jpg")
+    photograph_model_page(demo / "unet", tested(demo)[:4], OUT / "model-page.jpg")
     with TemporaryDirectory() as folder:
         photograph(compared(demo, Path(folder) / "comparison"), OUT / "comparison.jpg")
         photograph(checked(demo, Path(folder)), OUT / "data-check.jpg")
+
+
+def tested(demo: Path) -> list[Path]:
+    """The demo's test images."""
+    names = (demo / "phantoms" / "test.txt").read_text(encoding="utf-8").split()
+    return [demo / "phantoms" / "images" / f"{name}.png" for name in names]
 
 
 def compared(demo: Path, out: Path) -> Path:
