@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import delineate
 from delineate.common.errors import Interrupted, RecipeError
 from delineate.engine.recipe import Recipe, resolve
 from delineate.engine.request import TrainRequest
@@ -73,7 +74,7 @@ def test_a_teacher_is_killed_and_goes_on(partly_for: Maker, recorder: Any) -> No
 
 OTHERS = {
     "bcp": ["strategy.first_part=0.25"],
-    "cps": ["strategy.ema=0.9"],
+    "cps": ["strategy.ema=0.9", "strategy.kept=both"],
     "entropy": [],
     "fixmatch": ["strategy.threshold=0.6"],
     "supervised": ["strategy.view=both", "strategy.mix=cutmix", "strategy.ema=0.9"],
@@ -90,7 +91,12 @@ def test_killed_and_resumed_with_the_same_bits(strategy: str, partly_for: Maker,
     with pytest.raises(Interrupted):
         train(make("killed"), recorder(lambda step: os.kill(os.getpid(), signal.SIGTERM) if step == 5 else None))
     train(make("killed", resume=True), recorder())
-    assert same(make("whole").out, make("killed").out)
+    whole, killed = make("whole").out, make("killed").out
+    assert same(whole, killed)
+    if strategy == "cps":
+        assert same(whole / "second", killed / "second")
+        assert not same(whole, whole / "second")
+        assert delineate.load(whole, ensemble=[killed / "second"]).title == "unet ×2"
 
 
 def test_the_better_of_two_networks_is_the_model(

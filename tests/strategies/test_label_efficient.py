@@ -200,11 +200,17 @@ def test_rates_of_parts_hold_for_both_networks() -> None:
 def test_which_networks_may_become_the_model() -> None:
     strategy = cross()
     assert strategy.candidates() == (strategy.method, strategy.second)
+    assert strategy.companion() is None
     assert cross({"kept": "first"}).candidates()[1:] == ()
+    both = cross({"kept": "both"})
+    assert (both.candidates(), both.companion()) == ((both.method,), both.second)
+    assert (both_averaged := cross({"kept": "both", "ema": 0.5})).companion() is both_averaged.second_average
     averaged = cross({"ema": 0.5})
     assert averaged.candidates() == (averaged.average, averaged.second_average)
     strategy.stage = Stage("earlier")
     assert strategy.candidates() == (strategy.method,)
+    both.stage = Stage("earlier")
+    assert both.companion() is None
 
 
 def test_both_averages_follow() -> None:

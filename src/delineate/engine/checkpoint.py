@@ -34,9 +34,11 @@ __all__ = [
     "Checkpoints",
     "DamagedCheckpoint",
     "Progress",
+    "apart",
     "named_below",
     "pack_optimizer",
     "snapshot",
+    "together",
     "unpack_optimizer",
 ]
 
@@ -46,6 +48,7 @@ _FORMAT = 5
 strategy's own. 3: what optimizers hold as `optimiser.*`. 4: the same by the parameter's place in the optimizer's groups."""
 OWN = "strategy"
 """What the names of the strategy's own tensors begin with."""
+_COMPANION = "companion"
 _KEPT_STATES = 2
 """So many of the newest states."""
 _BEING_WRITTEN = ".writing-"
@@ -302,6 +305,18 @@ def named_below(name: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def snapshot(module: torch.nn.Module) -> dict[str, Tensor]:
     """Parameters and buffers, detached, by name."""
     return {name: tensor.detach() for name, tensor in module.state_dict().items()}
+
+
+def together(network: torch.nn.Module, companion: torch.nn.Module | None) -> dict[str, Tensor]:
+    """The snapshots of both as one: the second one's names begin with `companion.`."""
+    others = {} if companion is None else snapshot(companion)
+    return snapshot(network) | {f"{_COMPANION}.{name}": tensor for name, tensor in others.items()}
+
+
+def apart(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Inverse of `together`; the second is empty where there was no companion."""
+    others = named_below(_COMPANION, tensors)
+    return {name: tensor for name, tensor in tensors.items() if not name.startswith(f"{_COMPANION}.")}, others
 
 
 def _respelled(named: dict[str, _Value]) -> dict[str, _Value]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from torch import Tensor
 
 from delineate.artefact.format import Artefact, save
 from delineate.common.files import write_text
@@ -18,6 +19,7 @@ from delineate.data.formats.dicom.names import data_name
 from delineate.data.layouts.description import describe
 from delineate.engine.best_weights import measure_words
 from delineate.engine.recipe import Recipe
+from delineate.engine.run_folder import RunFolder
 from delineate.engine.run_state import Run
 from delineate.evaluation.comparison.training_record import TrainingRecord
 from delineate.evaluation.results.case_scores import Row
@@ -85,8 +87,22 @@ def finish_run(run: Run, spec: FinishSpec) -> float | None:
     The method in `run` holds the best weights by validation. Every figure is measured by the predictor that the command line
     uses, at each image's native resolution.
     """
-    folder, manifest = run.folder, spec.manifest
-    artefact = _artefact(run, manifest, spec.classes, spec.provenance)
+    folder, validated = run.folder, bool(spec.manifest.split("val"))
+    if run.companion:
+        _finish_model(run, spec, run.companion, folder.second)
+    summary = _finish_model(run, spec, run.method.state_dict(), folder)
+    folder.update_summary(
+        minutes=run.seconds / 60,
+        images_seen=run.progress.images_seen,
+        **_kept_words(run, summary, validated=validated),
+        **spec.summary,
+    )
+    return headline_dice(summary)
+
+
+def _finish_model(run: Run, spec: FinishSpec, weights: Mapping[str, Tensor], folder: RunFolder) -> Summary:
+    """Score the network with these weights and write its `validation/`, `model.safetensors` and `card.md` into the folder."""
+    artefact = _artefact(run, weights, spec)
     judged = spec.judge(TrainedModel(artefact, run.recipe, run.fabric.device, folder.validation))
     summary, training = judged.summary, artefact.provenance["training"]
     classes = artefact.classes
@@ -94,18 +110,12 @@ def finish_run(run: Run, spec: FinishSpec) -> float | None:
     write_scores(folder.validation, judged.rows, summary, judged.origin, {"training": training, **extra})
     judged.draw()
     about = {"split": "validation", "protocol": judged.protocol}
-    warnings = {"warnings": score_warnings(summary)} if manifest.split("val") else {}
+    warnings = {"warnings": score_warnings(summary)} if spec.manifest.split("val") else {}
     artefact.scores = about | warnings | summary.to_json(judged.origin.length)
     artefact.provenance["about"] = list(spec.about(judged))
     save(folder.model, artefact)
-    folder.update_summary(
-        minutes=run.seconds / 60,
-        images_seen=run.progress.images_seen,
-        **_kept_words(run, summary, validated=bool(manifest.split("val"))),
-        **spec.summary,
-    )
     write_text(folder.card, model_card(read_info(folder.model)))
-    return headline_dice(summary)
+    return summary
 
 
 def worst_median_best(ranked: Sequence[_Ranked]) -> dict[str, _Ranked]:
@@ -121,8 +131,9 @@ def worst_median_best(ranked: Sequence[_Ranked]) -> dict[str, _Ranked]:
     return chosen
 
 
-def _artefact(run: Run, manifest: Manifest, classes: ClassTable | None, further: Mapping[str, Any]) -> Artefact:
-    """A fresh method with the run's weights: no wrapper of training (DDP, recomputation) goes with it."""
+def _artefact(run: Run, weights: Mapping[str, Tensor], spec: FinishSpec) -> Artefact:
+    """A fresh method with the weights: no wrapper of training (DDP, recomputation) goes with it."""
+    manifest = spec.manifest
     method = registry.build(
         run.recipe.name,
         classes=run.method.classes,
@@ -130,7 +141,7 @@ def _artefact(run: Run, manifest: Manifest, classes: ClassTable | None, further:
         options=run.recipe.method,
         regions=run.method.output.regions,
     )
-    method.load_state_dict(run.method.state_dict())
+    method.load_state_dict(weights)
     training = TrainingRecord.of_run(run.folder.path, run.progress.images_seen)
     described = describe(Path(manifest.root))
     provenance: dict[str, Any] = {
@@ -150,9 +161,9 @@ def _artefact(run: Run, manifest: Manifest, classes: ClassTable | None, further:
         "training": training.to_json() if training is not None else None,
         "pictures": run.folder.known_pictures().to_json(),
         "pretrained": {name: origin.to_json() for name, origin in run.folder.pretrained_weights().items()},
-        **further,
+        **spec.provenance,
     }
-    return Artefact(method.eval(), run.spec, classes or manifest.table, provenance=provenance)
+    return Artefact(method.eval(), run.spec, spec.classes or manifest.table, provenance=provenance)
 
 
 def _kept_words(run: Run, summary: Summary, *, validated: bool) -> dict[str, Any]:

@@ -35,7 +35,7 @@ from delineate.common.progress_log import FIRST
 from delineate.data.core.findings import some
 from delineate.engine.batch_source import BatchSource, divide, to_device
 from delineate.engine.best_weights import is_better, measure_words
-from delineate.engine.checkpoint import OWN, Checkpoint, named_below, snapshot
+from delineate.engine.checkpoint import OWN, Checkpoint, apart, named_below, snapshot, together
 from delineate.engine.data_module import PreparedData
 from delineate.engine.distributed import agree_on, raise_together
 from delineate.engine.diverged import diverged, loss_fault, weights_fault
@@ -195,7 +195,7 @@ class StageRun:
             progress.best_step, progress.waited = progress.step, 0
             with raise_together(run.fabric):
                 if run.fabric.is_global_zero:
-                    run.states.save_best(self.stage.name, progress.step, snapshot(network))
+                    run.states.save_best(self.stage.name, progress.step, together(network, self.strategy.companion()))
         else:
             progress.waited += 1
         if result is not None and result.fault is None:
@@ -454,7 +454,8 @@ class StageRun:
             raise self._diverged(
                 f"no validation of stage '{self.stage.name}' gave finite numbers, so no weights were kept"
             )
-        self.run.method.load_state_dict(best)
+        own, self.run.companion = apart(best)
+        self.run.method.load_state_dict(own)
 
     def _restore(self, state: Checkpoint) -> None:
         """Put the stage back to where the checkpoint was saved. Raises `TrainingError` for one of another version's form."""

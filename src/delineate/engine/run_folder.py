@@ -44,6 +44,11 @@ class RunFolder:
         self.pretrained = path / "pretrained.json"
         """Submodule → where its pretrained weights come from, of a run that began with such."""
 
+    @property
+    def second(self) -> RunFolder:
+        """Where a network is saved that a strategy keeps beside the model (`Strategy.companion`)."""
+        return RunFolder(self.path / "second")
+
     def check_free(self) -> None:
         """Raise `TrainingError` when the folder holds something already."""
         if self.recipe.exists():

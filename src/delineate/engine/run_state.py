@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from lightning.fabric import Fabric
+from torch import Tensor
 
 from delineate.data.core.input_spec import InputSpec
 from delineate.engine.checkpoint import Checkpoints, Progress
@@ -33,6 +34,8 @@ class Run:
     progress: Progress = field(default_factory=Progress)
     stop_requested: Callable[[], str | None] = lambda: None
     """The reason to stop at the next opportunity, or None."""
+    companion: dict[str, Tensor] = field(default_factory=dict)
+    """Weights of the network that is saved beside the model (`Strategy.companion`), of the step of the model's; empty: none."""
     started: float = field(default_factory=time.perf_counter)
 
     @property

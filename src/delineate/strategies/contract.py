@@ -301,6 +301,14 @@ class Strategy(nn.Module):
         """
         return (self.validated(),)
 
+    def companion(self) -> Method | None:
+        """A second network that is saved beside the model, in the run's folder `second`, to predict as an ensemble with it.
+
+        Returns:
+            By default none. It is kept as it is at the step whose weights become the model; nothing chooses it.
+        """
+        return None
+
     def own_state(self) -> dict[str, Tensor]:
         """What the strategy adds to a checkpoint of the run: everything that training needs beyond the method.
 

@@ -126,11 +126,16 @@ class StudyJob(ABC):
         shutil.rmtree(self.predictions, ignore_errors=True)
         manifest = Manifest.load(self.manifest)
         cases = [case for case in manifest.split("test") if case.masks]
-        result = predict_files(load(self.run), of_cases(manifest, cases), self.predictions)
+        result = predict_files(load(self.run, ensemble=self._second()), of_cases(manifest, cases), self.predictions)
         if result.failures:
             raise DelineateError(f"{self.name}: {result.failures[0].error}")
         minutes = RunFolder(self.run).read_summary()["minutes"]
         write_json(self.run / RESULT, {"minutes": minutes, "peak_mib": peak_memory()})
+
+    def _second(self) -> list[Path]:
+        """The network that the run saved beside its model, if any: they predict together."""
+        second = RunFolder(self.run).second
+        return [second.path] if second.model.exists() else []
 
     def fail(self, error: Exception) -> None:
         """Note why it cannot be done: a line, and for what is a defect of the method or of this project where it came from."""

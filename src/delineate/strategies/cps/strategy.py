@@ -36,9 +36,10 @@ class CrossPseudoOptions(AddedTermOptions):
         description="images on which the networks learn from each other; all: those with masks too",
         json_schema_extra=READING,
     )
-    kept: Literal["better", "first"] = Field(
+    kept: Literal["better", "first", "both"] = Field(
         "better",
-        description="the network that becomes the model: at each validation the better of both, or always the first",
+        description="the network that becomes the model: at each validation the better of both, or always the first; both: the "
+        "first, with the second beside it in the run's folder `second`, for `predict RUN --ensemble RUN/second`",
         json_schema_extra=READING,
     )
 
@@ -123,10 +124,17 @@ class CrossPseudoSupervision(AddedTerm):
 
     def candidates(self) -> tuple[Method, ...]:
         """Both networks in the last stage: a stage in between hands the first on, so that the two stay apart."""
-        last = self.stage.name == self.method.stages()[-1].name
-        if self.second is None or self.options.kept == "first" or not last:
-            return (self.validated(),)
-        return (self.validated(), self.second if self.second_average is None else self.second_average)
+        second = self._second_at_the_end() if self.options.kept == "better" else None
+        return (self.validated(),) if second is None else (self.validated(), second)
+
+    def companion(self) -> Method | None:
+        """The second network, where both are kept."""
+        return self._second_at_the_end() if self.options.kept == "both" else None
+
+    def _second_at_the_end(self) -> Method | None:
+        if self.stage.name != self.method.stages()[-1].name:
+            return None
+        return self.second if self.second_average is None else self.second_average
 
 
 def _of_second(module: str) -> str:
