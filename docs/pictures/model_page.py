@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,7 +18,7 @@ FINISHED = "document.querySelectorAll('#list .done').length == document.querySel
 def photograph_model_page(model: Path, pictures: list[Path], out: Path) -> None:
     """Export a model as a page, segment the pictures in Chromium and write what the page shows as a JPEG."""
     sys.path.append(str(Path(__file__).resolve().parents[2] / "tests"))
-    from devtools import tab  # the tests' browser: it can choose files
+    tab = import_module("devtools").tab  # the tests' browser: it can choose files
 
     with TemporaryDirectory() as folder:
         page, picture = Path(folder) / "model.html", Path(folder) / "page.png"
