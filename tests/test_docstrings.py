@@ -137,6 +137,12 @@ GIVEN = {
     "Interval",
     "Paired",
     "Suggestion",
+    "CalibrationRecord",
+    "ExpectedDice",
+    "Figure",
+    "Measured",
+    "ProbabilityFigures",
+    "TemperatureStep",
 }
 """Records that users are given."""
 

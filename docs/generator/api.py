@@ -13,6 +13,7 @@ from typing import Any
 
 import delineate
 from delineate.api import DemoResult
+from delineate.artefact.calibration import CalibrationRecord, ExpectedDice, Figure, Measured, ProbabilityFigures
 from delineate.artefact.format import Artefact
 from delineate.artefact.training_images import TrainingImages
 from delineate.common import errors
@@ -27,7 +28,7 @@ from delineate.data.loading.open_data import open_data
 from delineate.data.loading.samples import SampleSet, open_samples
 from delineate.data.splits.folds import split_data
 from delineate.data.splits.resplit import resplit
-from delineate.engine.calibrate import Calibration
+from delineate.engine.calibrate import Calibration, TemperatureStep
 from delineate.engine.dry_run import TrainingEstimate
 from delineate.engine.run import RunResult
 from delineate.evaluation.comparison.compare import Comparison
@@ -135,6 +136,12 @@ def _groups() -> list[Group]:
             ConversionResult,
             Calibration,
             TrainingImages,
+            TemperatureStep,
+            CalibrationRecord,
+            ProbabilityFigures,
+            Figure,
+            Measured,
+            ExpectedDice,
             ExportResult,
             FewShotExportResult,
             TrainingEstimate,

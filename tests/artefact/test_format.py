@@ -98,7 +98,7 @@ def rewrite(file: Path, **changes: object) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 99}, "format 99, this version reads up to 4; update"),
+        ({"format": 99}, "format 99, this version reads up to 5; update"),
         ({"format": None}, "damaged"),
         ({"method": "micrx"}, "unknown method 'micrx': did you mean 'micro'.*install the package"),
         ({"options": {"kernel": "many"}}, "kernel"),

@@ -23,6 +23,8 @@ from delineate.data.loading.open_data import open_data
 from delineate.engine import calibrate as module
 from delineate.engine.postprocessing_search import MARGIN, CaseMask, levels_of, search, thresholds_around
 from delineate.engine.run_folder import RunFolder
+from delineate.inference.model_card import model_card
+from delineate.inference.model_info import read_info
 from delineate.inference.postprocess import postprocessed
 from micro_method import Micro, brightness
 from small_volumes import reorder
@@ -62,7 +64,7 @@ def finished(run: Path, data: Path, method: Micro | None = None, **about: Any) -
     manifest.save(run / "manifest.json")
     spec = InputSpec(size=(SIDE, SIDE), channels="gray", **about)
     save(run / "model.safetensors", Artefact(method or brightness(1, 1), spec, manifest.classes))
-    (run / "card.md").write_text("# A card\n")
+    (run / "card.md").write_text(model_card(read_info(run)))
     return run
 
 
@@ -90,18 +92,19 @@ def test_a_run_gets_what_its_validation_asks_for(run: Path, data: Path, tmp_path
     assert found.after is not None
     assert found.before["foreground"] < 0.96
     assert found.after["foreground"] == pytest.approx(1.0)
-    assert (found.cases, found.predicted) == (6, True)
+    assert found.cases == 6
     assert all(torch.equal(value, read_tensors(run)[name]) for name, value in weights.items())
 
     header = read_header(run)
-    assert header.format == 3
+    assert header.format == 5
     assert header.postprocessing == found.postprocessing
     on = found.postprocessing.chosen_on
     assert on is not None
     assert (on.split, on.cases, on.before) == ("val", 6, found.before)
     card = (run / "card.md").read_text()
     assert "no component below 10 px" in card
-    assert card.startswith("# A card\n\n## Post-processing")
+    assert "- Calibration on 6 validation cases of 6 groups, cross-validated: NLL" in card
+    assert "\n## Post-processing\n" in card
     assert RunFolder(run).read_summary()["postprocessing"] == found.words
 
     masks = []
@@ -123,6 +126,49 @@ def test_a_run_gets_what_its_validation_asks_for(run: Path, data: Path, tmp_path
     assert after == before, "all is as it was"
 
 
+def test_a_model_that_is_too_sure_gets_a_temperature(tmp_path: Path) -> None:
+    """Of 15 % of the pixels the network says the contrary of the reference, as surely as of the others: ±25 in the logits."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "data"
+    for split, number in {"train": 2, "val": 8, "test": 1}.items():
+        listed = [f"{split}{at}" for at in range(number)]
+        for name in listed:
+            mask = np.zeros((SIDE, SIDE), np.uint8)
+            mask[:, : SIDE // 2] = 255
+            image = np.where(rng.random(mask.shape) < 0.15, 255 - mask, mask)
+            for kind, pixels in (("images", image), ("masks", mask)):
+                (folder / kind).mkdir(parents=True, exist_ok=True)
+                cv2.imwrite(str(folder / kind / f"{name}.png"), pixels)
+        (folder / f"{split}.txt").write_text("\n".join(listed) + "\n")
+    run = finished(tmp_path / "run", folder)
+    before = content(run)
+    found = api.calibrate(run, device="cpu")
+    assert found.record is not None
+    (temperature,) = found.record.temperatures
+    assert 25 / temperature == pytest.approx(np.log(0.85 / 0.15), rel=0.05)
+    figures = found.record.figures
+    assert figures is not None
+    assert figures.ece.before.value == pytest.approx(0.15, abs=0.02)
+    assert figures.ece.after.value < 0.02
+    assert (found.record.cases, found.record.groups, found.record.pixels) == (8, 8, 8 * SIDE**2)
+    assert found.record.expected_dice is None
+    assert any("validation has 8 groups" in remark for remark in found.record.remarks)
+    told = [(run / f"calibration.{kind}").read_text() for kind in ("json", "html")]
+    assert not any("val0" in text for text in told), "names of cases may be those of patients"
+    assert "Share of pixels that are what was stated" in told[1]
+    result = api.predict(
+        run, [folder / "images"], out=tmp_path / "out", probabilities=True, calibrated=True, device="cpu"
+    )
+    assert not result.failures
+    shown = cv2.imread(str(tmp_path / "out" / "probabilities" / "test0.png"), -1) / 65535
+    assert set(np.unique(shown.round(2))) == {0.15, 0.85}
+    assert api.calibrate(run, device="cpu").record == found.record, "it begins with the network's own again"
+    assert api.calibrate(run, remove=True).record is None
+    after = content(run)
+    after.pop("run.json")
+    assert after == before
+
+
 def test_it_looks_at_validation_cases_alone(run: Path, data: Path, tmp_path: Path) -> None:
     away = shutil.copytree(data, tmp_path / "away")
     for path in [*away.glob("*/train*.png"), *away.glob("*/test*.png")]:
@@ -138,7 +184,7 @@ def test_a_killed_one_leaves_the_model(run: Path, monkeypatch: pytest.MonkeyPatc
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    for name in ("search", "levels_of", "joint_hash"):
+    for name in ("find_temperatures", "search", "joint_hash", "fit_expected_dice"):
         with monkeypatch.context() as patch:
             patch.setattr(module, name, killed)
             with pytest.raises(KeyboardInterrupt):
@@ -203,7 +249,7 @@ def labels(seed: int) -> np.ndarray:
     return mask
 
 
-def test_kept_masks_of_several_classes_are_taken(tmp_path: Path) -> None:
+def test_the_masks_of_several_classes_are_cleaned_up(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     for split, number in PARTS.items():
         for at in range(number):
@@ -215,19 +261,9 @@ def test_kept_masks_of_several_classes_are_taken(tmp_path: Path) -> None:
                 cv2.imwrite(str(folder / kind / f"{split}{at}.png"), pixels)
         (folder / f"{split}.txt").write_text("".join(f"{split}{at}\n" for at in range(number)))
     run = finished(tmp_path / "run", folder, brightness(3, 1))
-    fresh = api.calibrate(run, device="cpu")
-    assert fresh.predicted
-    assert fresh.words == "label 2: no component below 5 px (8 neighbors)"
-    api.calibrate(run, remove=True)
-    api.predict(run, [folder], split="val", out=run / "validation" / "masks", device="cpu")
-    api.evaluate(
-        run / "validation" / "masks", folder, split="val", out=run / "validation", metrics="dice", overwrite=True
-    )
-    kept = api.calibrate(run, device="cpu")
-    assert not kept.predicted
-    assert (kept.words, kept.before, kept.after) == (fresh.words, fresh.before, fresh.after)
-    cv2.imwrite(str(run / "validation" / "masks" / "val0.png"), labels(1))
-    assert api.calibrate(run, device="cpu").predicted, "masks that are not those of the scores are not believed"
+    found = api.calibrate(run, device="cpu")
+    assert found.words == "label 2: no component below 5 px (8 neighbors)"
+    assert [step.what for step in found.steps] == ["temperature", "one for each channel"]
 
 
 def test_volumes_are_whole(tmp_path: Path) -> None:

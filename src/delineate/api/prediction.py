@@ -88,19 +88,22 @@ def calibrate(
     progress: Callable[[int, int], None] | None = None,
     **options: Unpack[CalibrateOptions],
 ) -> Calibration:
-    """Choose the post-processing of a run's model on its validation cases, and store it in the model.
+    """Calibrate a run's model on its validation cases, and store what is found in the model.
 
-    Tried are the threshold (of models with one foreground class, or with regions), and for each class or region: all components or
-    the largest, none below a size, holes filled. A step is adopted only where it raises the mean Dice of the validation cases by
-    more than 0.001 and by more than its standard error. No training or test case is looked at. Weights and probability maps stay as
-    they are.
+    First temperatures, which probabilities are made with: one for all channels where it lowers the negative log-likelihood of
+    held-out cases by more than its standard error, one for each channel where it lowers it further by more than twice that. Then
+    the post-processing of masks: the threshold (of models with one foreground class, or with regions), and for each class or
+    region all components or the largest, none below a size, holes filled; a step is adopted only where it raises the mean Dice of
+    the validation cases by more than 0.001 and by more than its standard error. Then, from 20 groups on, a regression that tells
+    the Dice of a mask by how sure the model is of it, if it is better than the mean. No training or test case is looked at.
+    Weights stay as they are. The run gets `calibration.json` and a page, `calibration.html`.
 
     Args:
         run: The folder of a finished run.
-        progress: Called with (cases predicted, cases in total); not where the run keeps what is needed.
+        progress: Called with (cases seen, in total); each case is seen twice, or three times where the threshold changes.
 
     Returns:
-        What was chosen, and the Dice before and after.
+        What was chosen, and the figures before and after.
 
     Raises:
         DelineateError: The run has no such model, fewer than five validation cases with masks, or data that are gone. The model is
@@ -113,17 +116,21 @@ def calibrate(
         delineate.calibrate("runs/first", remove=True)
         ```
     """
-    from delineate.engine.calibrate import calibrate_run, remove_postprocessing
+    from delineate.engine.calibrate import calibrate_run, remove_calibration
 
     if options["remove"]:
-        return remove_postprocessing(Path(run))
-    return calibrate_run(
+        return remove_calibration(Path(run))
+    from delineate.report.pages.calibration import write_calibration_page
+
+    found = calibrate_run(
         Path(run),
         device=options["device"],
         batch_size=options["batch_size"],
         max_pixels=options["max_pixels"],
         progress=progress,
     )
+    write_calibration_page(found.run)
+    return found
 
 
 @takes(DriftOptions)
@@ -256,13 +263,22 @@ def fewshot_predict(
 
 def _dense(model: Path | str, options: PredictOptions) -> Segmenter:
     """The model of a run, or an exported one."""
+    from delineate.inference.calibrated import check_calibrated
+
     kept = ("device", "precision", "postprocess", "tile", "overlap", "ensemble", "tta")
     asked: dict[str, Any] = {name: value for name, value in options.items() if name in kept}
     if Path(model).suffix.lower() == _EXPORTED:
-        return _exported(model, **asked)
+        exported = _exported(model, **asked)
+        if options["calibrated"]:
+            check_calibrated([(exported.source, exported.calibration)])
+        return exported
     from delineate.inference.predictor import load as load_dense
 
-    return load_dense(model, **asked, spread=options["uncertainty"] or options["review"] is not None)
+    found = load_dense(model, **asked, spread=options["uncertainty"] or options["review"] is not None)
+    if options["calibrated"]:
+        members = found.ensemble.members
+        check_calibrated([(file, one.calibration) for file, one in zip(found.sources, members, strict=True)])
+    return found
 
 
 def _exported(path: Path | str, *, device: str, precision: str, postprocess: bool, **others: Any) -> ExportedModel:

@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from delineate.artefact.calibration import CalibrationRecord
 from delineate.artefact.header import ENTRY, FORMAT, MODEL_FILE, Header, locate, read_header
 from delineate.artefact.postprocessing import Postprocessing
 from delineate.artefact.rebuild import rebuild
@@ -26,6 +28,7 @@ from delineate.data.core.manifest import ClassTable
 from delineate.methods.contract import Method
 from delineate.nn.encoders.options import PORTABLE
 from delineate.nn.output import Output
+from delineate.nn.temperature import tempered
 
 __all__ = [
     "ENTRY",
@@ -58,9 +61,11 @@ class Artefact:
     threshold: float = 0.5
     """Binary: foreground where probability ≥ threshold, and of each region the same. Not used with several classes."""
     temperature: float = 1.0
-    """Logits are divided by it before sigmoid or softmax."""
+    """Logits are divided by it before sigmoid or softmax, unless `calibration` has found better ones: `divisor` knows."""
     postprocessing: Postprocessing | None = None
     """What is done to masks after the network (`delineate calibrate`); None: nothing."""
+    calibration: CalibrationRecord | None = None
+    """What `delineate calibrate` has found of its probabilities; None: it was never asked."""
     scores: dict[str, Any] = field(default_factory=dict)
     """Validation scores of these weights, for the reader; nothing is computed from them."""
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -72,6 +77,29 @@ class Artefact:
     def title(self) -> str:
         """Whose masks these are, for tables: the method; of one that was not trained, also what its first weights are."""
         return str(self.provenance.get("untrained") or self.method.info.name)
+
+    @property
+    def temperatures(self) -> tuple[float, ...]:
+        """Those in force: one for all channels, or one for each."""
+        chosen = () if self.calibration is None else self.calibration.temperatures
+        return chosen or (self.temperature,)
+
+    @property
+    def divisor(self) -> float | Tensor:
+        """What logits B×K×H×W are divided by before sigmoid or softmax: a number, or float32 K×1×1 on the CPU."""
+        found = self.temperatures
+        return found[0] if len(found) == 1 else torch.tensor(found)[:, None, None]
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Turn logits into probabilities, by the temperatures in force.
+
+        Args:
+            logits: B×K×H×W.
+
+        Returns:
+            Float32 B×K×H×W in [0, 1].
+        """
+        return self.method.output.probabilities(tempered(logits, self.divisor))
 
 
 def save(path: Path, artefact: Artefact) -> None:
@@ -119,6 +147,7 @@ def load(path: Path | str) -> Artefact:
         threshold=header.threshold,
         temperature=header.temperature,
         postprocessing=header.postprocessing,
+        calibration=header.calibration,
         scores=header.scores,
         provenance=header.provenance,
         complete=header.complete,
@@ -149,7 +178,7 @@ def _header_of(artefact: Artefact, path: Path) -> Header:
             f"{path}: the method takes {method.in_channels} channels, the input specification gives "
             f"{artefact.spec.in_channels}"
         )
-    postprocessing = artefact.postprocessing
+    postprocessing, calibration = artefact.postprocessing, artefact.calibration
     content = {
         "format": _lowest_format(artefact),
         "method": method.info.name,
@@ -165,6 +194,7 @@ def _header_of(artefact: Artefact, path: Path) -> Header:
         "threshold": artefact.threshold,
         "temperature": artefact.temperature,
         "postprocessing": None if postprocessing is None else postprocessing.model_dump(mode="json"),
+        "calibration": None if calibration is None else calibration.model_dump(mode="json"),
         "scores": artefact.scores,
         "provenance": artefact.provenance,
         "complete": artefact.complete,
@@ -176,6 +206,8 @@ def _header_of(artefact: Artefact, path: Path) -> Header:
 
 
 def _lowest_format(artefact: Artefact) -> int:
+    if artefact.calibration is not None:
+        return 5
     if artefact.classes.codes:
         return 4
     if artefact.postprocessing is not None:

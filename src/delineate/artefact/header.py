@@ -3,7 +3,8 @@
 The header is JSON in one entry, "delineate", of the safetensors header. Nothing in it is executed when it is read.
 A model of any earlier `FORMAT` stays readable: a change of meaning raises `FORMAT` and teaches `parse_header` the old form. Each is
 written in the lowest format that can say it: 2 is only for nested regions, which a reader of format 1 would take for classes, and 3
-for a post-processing, which earlier readers would leave out, as they would the codes of classes, for which there is 4.
+for a post-processing, which earlier readers would leave out, as they would the codes of classes, for which there is 4. What a
+calibration of the probabilities found needs 5.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from delineate.artefact.calibration import CalibrationRecord
 from delineate.artefact.postprocessing import Postprocessing
 from delineate.artefact.training_images import TrainingImages
 from delineate.common.config import first_fault
@@ -27,7 +29,7 @@ from delineate.data.core.regions import Region, regions_fault
 
 __all__ = ["ENTRY", "FORMAT", "MODEL_FILE", "Header", "locate", "parse_header", "read_header", "stored_shapes"]
 
-FORMAT: Final = 4
+FORMAT: Final = 5
 """The newest that is read."""
 ENTRY = "delineate"
 MODEL_FILE = "model.safetensors"
@@ -40,7 +42,7 @@ class Header(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[1, 2, 3, 4] = 1
+    format: Literal[1, 2, 3, 4, 5] = 1
     method: str
     options: dict[str, Any]
     classes: int = Field(ge=1)
@@ -59,6 +61,8 @@ class Header(BaseModel):
     """From format 3 on."""
     codes: tuple[ClassCode, ...] = ()
     """Of each foreground class; from format 4 on."""
+    calibration: CalibrationRecord | None = None
+    """From format 5 on."""
     scores: dict[str, Any] = Field(default_factory=dict)
     provenance: dict[str, Any] = Field(default_factory=dict)
     complete: bool = True
@@ -80,6 +84,11 @@ class Header(BaseModel):
         if self.codes and len(self.codes) != len(self.class_names) - 1:
             raise ValueError(f"{len(self.codes)} codes for {len(self.class_names) - 1} foreground classes")
         TrainingImages.read(self.provenance)
+        if self.calibration is not None:
+            if self.format < 5:
+                raise ValueError(f"a calibration of probabilities in a file of format {self.format}")
+            if fault := self.calibration.fault(self.classes, tuple(self.table.structures)):
+                raise ValueError(fault)
         return self
 
     @property
@@ -89,9 +98,15 @@ class Header(BaseModel):
             names=self.class_names, labels=self.labels, colors=self.colors, regions=self.regions, codes=self.codes
         )
 
+    @property
+    def temperatures(self) -> tuple[float, ...]:
+        """Logits are divided by them: one for all channels, or one for each."""
+        chosen = () if self.calibration is None else self.calibration.temperatures
+        return chosen or (self.temperature,)
+
     def to_json(self) -> str:
         """As the file holds it; one of an earlier format has no word of what came later."""
-        since = {"regions": 2, "postprocessing": 3, "codes": 4}
+        since = {"regions": 2, "postprocessing": 3, "codes": 4, "calibration": 5}
         later = [name for name, first in since.items() if self.format < first]
         return self.model_dump_json(exclude=set(later))
 

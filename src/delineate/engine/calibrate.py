@@ -1,63 +1,68 @@
-"""`calibrate`: a finished run's model gets the post-processing that its validation cases ask for.
+"""`calibrate`: what the probabilities and masks of a run's model are worth on its validation cases, and what makes them better.
 
-Only validation cases are looked at. The model file is replaced as a whole, so that a run whose calibration is stopped has the model
-that it had. Its weights stay bit for bit.
+First temperatures, by the likelihood of pixels; then, with these, threshold and post-processing, by Dice; then the regression that
+tells what Dice a mask will have. Only validation cases are looked at. The model file is replaced as a whole, so that a run whose
+calibration is stopped has the model that it had. Its weights stay bit for bit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import date
-from functools import cached_property
 from pathlib import Path
-from typing import Final
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, Final
 
 from delineate.artefact import format as artefact_format
+from delineate.artefact.calibration import CalibrationRecord, ProbabilityFigures
 from delineate.artefact.format import Artefact
 from delineate.artefact.postprocessing import ChosenOn, Postprocessing
-from delineate.common.errors import ArtefactError, DataError, NotFiniteError
-from delineate.common.files import write_text
+from delineate.common.errors import ArtefactError, DataError
+from delineate.common.files import write_json, write_text
 from delineate.common.folder_lock import hold_folder
 from delineate.common.versions import version
-from delineate.data.cases.sample_pixels import SamplePixels
-from delineate.data.cases.volumes import opened, volume_image, volume_mask
 from delineate.data.core.findings import count
-from delineate.data.core.geometry import Geometry
 from delineate.data.core.manifest import IGNORE, Case, Manifest
-from delineate.data.core.samples import Sample
 from delineate.data.core.stacks import stack_names, tell_slices
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
-from delineate.data.formats.registry import read_mask
-from delineate.engine.postprocessing_search import (
-    MARGIN,
-    CaseMask,
-    Trial,
-    levels_of,
-    search,
-    thresholds_around,
-)
+from delineate.engine.calibration.dice_regression import FittedDice, fit_expected_dice
+from delineate.engine.calibration.logit_samples import LogitSample, pixels_of_each
+from delineate.engine.calibration.temperatures import FEWEST_GROUPS, Found, find_temperatures
+from delineate.engine.calibration.validation_masks import ValidationMasks
+from delineate.engine.postprocessing_search import MARGIN, CaseMask, Choice, Trial, search
 from delineate.engine.run_folder import RunFolder
-from delineate.engine.volume_scores import axes_average, slice_outputs
-from delineate.evaluation.results.case_scores import score_case
-from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.evaluation.results.scoring import content_hash, joint_hash
+from delineate.inference.doubt import DoubtSums
 from delineate.inference.model_card import model_card
 from delineate.inference.model_info import read_info
-from delineate.inference.predictor import Predictor
-from delineate.inference.segment import Failure, Output, Worker
-from delineate.inference.segmenter import Prepared
-from delineate.inference.write import volume_mask_name
 
-__all__ = ["FEWEST_CASES", "Calibration", "calibrate_run", "remove_postprocessing", "rewrite_card"]
+__all__ = [
+    "FEWEST_CASES",
+    "Calibration",
+    "TemperatureStep",
+    "calibrate_run",
+    "figure_rows",
+    "remove_calibration",
+    "rewrite_card",
+]
 
 FEWEST_CASES: Final = 5
 """Validation cases with masks; what a few more would change is no basis for a rule."""
-_HEADING = "## Post-processing"
-"""Of the card's section."""
+_Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class TemperatureStep:
+    """One step of the search for temperatures."""
+
+    what: str
+    """"temperature", or "one for each channel"."""
+    found: str
+    gain: float
+    """By how much it lowers the negative log-likelihood of held-out cases."""
+    error: float
+    """Its standard error over groups."""
+    adopted: bool
 
 
 @dataclass(frozen=True)
@@ -80,8 +85,9 @@ class Calibration:
     """Class or region → mean Dice over them (column `all`) of the network alone; None where nothing was measured."""
     after: dict[str, float] | None = None
     trials: tuple[Trial, ...] = ()
-    predicted: bool = True
-    """Whether the cases were predicted anew; else the masks that the run keeps were taken."""
+    record: CalibrationRecord | None = None
+    """What the model says of its probabilities now, with figures; None: nothing."""
+    steps: tuple[TemperatureStep, ...] = ()
     remark: str | None = None
     """What its owner should know of how masks were taken."""
 
@@ -97,21 +103,21 @@ def calibrate_run(
     device: str = "auto",
     batch_size: int | None = None,
     max_pixels: int = DEFAULT_MAX_PIXELS,
-    progress: Callable[[int, int], None] | None = None,
+    progress: _Progress | None = None,
 ) -> Calibration:
-    """Choose the post-processing of a run's model on its validation cases, and store it in the model.
+    """Calibrate a run's model on its validation cases, and store what is found in the model.
 
-    An earlier one is replaced; it has no influence.
+    What an earlier calibration found is replaced; it has no influence.
 
     Args:
         path: A finished run's folder.
         device: As for `Predictor`.
         batch_size: Images in one forward pass; None: as suits the device.
         max_pixels: Larger pictures are refused.
-        progress: Called with (cases done, cases in all) where they are predicted.
+        progress: Called with (cases done, cases in all). Each case is seen twice or three times, and counts as often.
 
     Returns:
-        What was chosen, with the Dice before and after.
+        What was chosen, with figures before and after.
 
     Raises:
         ArtefactError: No run with a model that segments by itself.
@@ -121,52 +127,89 @@ def calibrate_run(
     """
     folder, artefact = _opened(path)
     with hold_folder(folder.path):
-        predictor = Predictor(artefact, device, source=folder.model, postprocess=False)
         manifest = Manifest.load(folder.manifest)
-        if manifest.classes.names != predictor.classes.names:
+        if manifest.classes.names != artefact.classes.names:
             raise DataError(
                 f"{folder.manifest} has other classes than {folder.model}; it is not the manifest of that run"
             )
         cases = [case for case in manifest.split("val") if case.masks]
         _check_number(folder, len(cases))
-        source = _Source(predictor, manifest, folder, batch_size, max_pixels)
-        kept = None if source.thresholded else source.kept_masks(cases)
-        made = (
-            kept
-            if kept is not None
-            else [source.predicted(case, at, len(cases), progress) for at, case in enumerate(cases)]
-        )
-        scored = [(case.id, one) for case, one in zip(cases, made, strict=True) if (one.reference != IGNORE).any()]
+        work = _Work(folder, manifest, device, batch_size, max_pixels, progress)
+        bare = replace(artefact, postprocessing=None, calibration=None)
+        samples = work.each(work.masks(bare).sampled, cases, pixels_of_each(len(cases)))
+        kept = [(case, sample) for case, sample in zip(cases, samples, strict=True) if sample is not None]
+        temperatures, remarks = _temperatures(kept, bare)
+        # What the reader is told of is added at the end; what the masks need is known now.
+        record = _record(kept, temperatures, remarks)
+        tempered = replace(bare, calibration=record)
+        masks = work.masks(tempered)
+        made = work.each(masks.predicted, cases)
+        scored = [(case, *one) for case, one in zip(cases, made, strict=True) if (one[0].reference != IGNORE).any()]
         _check_number(folder, len(scored))
-        found = search([one for _, one in scored], predictor.classes, source.thresholds, artefact.threshold)
-        chosen, remark = None, None if source.volumes else _of_slices([case.id for case in cases])
-        if found.rules or found.threshold is not None:
-            on = ChosenOn(
-                cases=len(scored),
-                references_sha256=joint_hash({name: content_hash(one.reference) for name, one in scored}),
-                margin=MARGIN,
-                before=found.before,
-                after=found.after,
-                date=date.today().isoformat(),
-                version=version(),
-            )
-            chosen = Postprocessing(
-                dimensions=3 if source.volumes else 2,
-                unit="mm" if source.millimeters else "px",
-                threshold=found.threshold,
-                rules=found.rules,
-                chosen_on=on,
-            )
-        _store(folder, artefact, chosen)
-    return Calibration(folder.path, chosen, len(scored), found.before, found.after, found.trials, kept is None, remark)
+        found = search([mask for _, mask, _ in scored], bare.classes, masks.thresholds, bare.threshold)
+        chosen = _postprocessing(found, masks, [(case.id, mask) for case, mask, _ in scored])
+        doubts = [sums for _, _, sums in scored]
+        if found.threshold is not None:  # the masks have changed, and with them how sure the model is of them
+            done = replace(tempered, postprocessing=chosen)
+            doubts = work.each(work.masks(done).doubt, [case for case, _, _ in scored])
+        groups = [_group(case) for case, _, _ in scored]
+        expected = _expected(doubts, found, groups)
+        digest = joint_hash({case.id: content_hash(mask.reference) for case, mask, _ in scored})
+        record = record.model_copy(
+            update={
+                "expected_dice": expected.model,
+                "remarks": (*record.remarks, *([] if expected.remark is None else [expected.remark])),
+                "references_sha256": digest,
+            }
+        )
+        _store(folder, artefact, chosen, record)
+        _write_report(folder, record, temperatures, expected, found, groups)
+    remark = None if masks.volumes else _of_slices([case.id for case in cases])
+    steps = () if temperatures is None else tuple(TemperatureStep(*step) for step in temperatures.steps)
+    return Calibration(folder.path, chosen, len(scored), found.before, found.after, found.trials, record, steps, remark)
 
 
-def remove_postprocessing(path: Path) -> Calibration:
-    """Take the post-processing out of a run's model; one that has none stays as it is. Raises as `calibrate_run`."""
+def remove_calibration(path: Path) -> Calibration:
+    """Take all that `calibrate_run` stores out of a run's model; one that has nothing stays as it is. Raises as `calibrate_run`."""
     folder, artefact = _opened(path)
     with hold_folder(folder.path):
-        _store(folder, artefact, None)
+        _store(folder, artefact, None, None)
+        for file in folder.calibration_files:
+            file.unlink(missing_ok=True)
     return Calibration(folder.path, None)
+
+
+@dataclass
+class _Work:
+    """Passes over the validation cases."""
+
+    folder: RunFolder
+    manifest: Manifest
+    device: str
+    batch_size: int | None
+    max_pixels: int
+    progress: _Progress | None
+    done: int = 0
+
+    def masks(self, artefact: Artefact) -> ValidationMasks:
+        return ValidationMasks(
+            artefact,
+            self.manifest,
+            self.folder,
+            device=self.device,
+            batch_size=self.batch_size,
+            max_pixels=self.max_pixels,
+        )
+
+    def each(self, step: Callable[..., Any], cases: Sequence[Case], *further: Any) -> list[Any]:
+        """What a step makes of each case."""
+        found = []
+        for case in cases:
+            found.append(step(case, *further))
+            self.done += 1
+            if self.progress is not None:
+                self.progress(self.done, max(2 * len(cases), -(-self.done // len(cases)) * len(cases)))
+        return found
 
 
 def _opened(path: Path) -> tuple[RunFolder, Artefact]:
@@ -206,149 +249,126 @@ def _check_number(folder: RunFolder, number: int) -> None:
         )
 
 
-class _Source:
-    """Where the masks of validation cases come from."""
-
-    def __init__(
-        self, predictor: Predictor, manifest: Manifest, folder: RunFolder, batch_size: int | None, max_pixels: int
-    ) -> None:
-        self._predictor, self._manifest, self._folder, self._max_pixels = predictor, manifest, folder, max_pixels
-        self._axis = predictor.spec.axis
-        self.thresholded = predictor.artefact.method.output.independent
-        self.thresholds = thresholds_around(predictor.artefact.threshold) if self.thresholded else None
-        self._worker = Worker(predictor, batch_size or 0, maps=self.thresholded or predictor.spec.all_axes)
-        self._pixels = SamplePixels(manifest, self._axis, max_pixels, spec=predictor.spec)
-
-    @property
-    def volumes(self) -> bool:
-        return self._axis is not None
-
-    @cached_property
-    def millimeters(self) -> bool:
-        """Whether sizes are in mm³: cases are volumes, and all of them tell the size of their voxels."""
-        return self.volumes and all(case.spacing for case in self._manifest.split("val") if case.masks)
-
-    def predicted(self, case: Case, at: int, number: int, progress: Callable[[int, int], None] | None) -> CaseMask:
-        """Run the network on a case."""
-        reference = self._reference(case)
-        if self._predictor.spec.all_axes:
-            values = self._averaged(case)
-        else:
-            parts = [self._values(output) for output in self._outputs(case)]
-            # Slices become a volume; with a threshold the axis of the channels lies before it.
-            values = parts[0] if self._axis is None else np.stack(parts, axis=self._axis - 3)
-        if progress is not None:
-            progress(at + 1, number)
-        return CaseMask(reference, values, self._pixel_size(case))
-
-    def kept_masks(self, cases: Sequence[Case]) -> list[CaseMask] | None:
-        """The masks of the run's own validation; None where they are not all there, or are not those that were scored."""
-        try:
-            scores = ScoresFile.read(self._folder.validation)
-        except DataError:
-            return None
-        known = {(row.case, row.name): row.scores.get("dice") for row in scores.rows}
-        found = []
-        for case in cases:
-            reference, mask = self._reference(case), self._kept(case)
-            if mask is None or mask.shape != reference.shape or mask.max() >= len(self._predictor.classes.names):
-                return None
-            if (reference != IGNORE).any():
-                for row in score_case(case.id, mask, reference, self._predictor.classes):
-                    before = known.get((case.id, row.name))
-                    if before is None or not np.isclose(before, row.scores["dice"], atol=1e-5, equal_nan=True):
-                        return None
-            found.append(CaseMask(reference, mask.astype(np.uint8), self._pixel_size(case)))
-        return found
-
-    def _kept(self, case: Case) -> NDArray[np.uint8] | None:
-        image = opened([self._manifest.path(case.images[0])]) if self.volumes else None
-        name = f"{case.id}.png" if image is None else volume_mask_name(case.id, image)
-        path = self._folder.validation / "masks" / name
-        if not path.is_file():
-            return None
-        try:
-            raw = read_mask(path)
-            return raw if image is None else image.turn.apply(raw)
-        except DataError:
-            return None
-
-    def _reference(self, case: Case) -> NDArray[np.uint8]:
-        if self.volumes:
-            return volume_mask(self._manifest, case)
-        mask = self._pixels.mask(Sample(case))
-        assert mask is not None, "unlabeled cases were left out"
-        return mask
-
-    def _pixel_size(self, case: Case) -> float:
-        if not self.millimeters:
-            return 1.0
-        return self._grid(case).voxel_volume
-
-    def _grid(self, case: Case) -> Geometry:
-        """Of a volume, in the canonical order."""
-        return opened([self._manifest.path(case.images[0])]).geometry
-
-    def _outputs(self, case: Case) -> Iterator[Output]:
-        if self._axis is not None:
-            image = volume_image(self._manifest, case, self._predictor.spec.volume_numbers)
-            yield from slice_outputs(self._worker, case.id, image, self._axis, self._grid(case).millimeters)
-            return
-        ready = self._worker.prepare(self._pixels.image(Sample(case)), case.pixel_spacing)
-        if isinstance(ready, Failure):
-            raise DataError(ready.line(f"validation case {case.id}"))
-        self._refuse_training(case, ready)
-        output = self._worker.forward([ready])[0]
-        if isinstance(output, Failure):
-            raise NotFiniteError(f"validation case {case.id}: {output.detail}")
-        yield output
-
-    def _averaged(self, case: Case) -> NDArray[np.uint8]:
-        """As `_values`, of a volume by a model that averages over axes."""
-        image = volume_image(self._manifest, case, self._predictor.spec.volume_numbers)
-        average = axes_average(self._worker, case.id, image, self._grid(case).millimeters, self._folder.validation)
-        if self.thresholds is None:
-            return average.classes(self._predictor)
-        channels = range(self._predictor.classes.outputs)
-        return np.stack([levels_of(average.probabilities(channel), self.thresholds) for channel in channels])
-
-    def _refuse_training(self, case: Case, ready: Prepared) -> None:
-        if ready.facts.seen in ("train", "test"):
-            kind = "training" if ready.facts.seen == "train" else "test"
-            raise DataError(
-                f"validation case {case.id} is a {kind} picture of this model: {self._folder.manifest} is not the manifest that "
-                "it was trained with"
-            )
-
-    def _values(self, output: Output) -> NDArray[np.uint8]:
-        """Class indices; of a model with a threshold the levels of its probabilities, channels first."""
-        if self.thresholds is None:
-            return self._worker.classes(output)
-        return np.stack([levels_of(plane, self.thresholds) for plane in self._worker.planes(output)])
+def _group(case: Case) -> str:
+    return case.group or case.id
 
 
-def _store(folder: RunFolder, artefact: Artefact, chosen: Postprocessing | None) -> None:
+def _temperatures(kept: Sequence[tuple[Case, LogitSample]], bare: Artefact) -> tuple[Found | None, list[str]]:
+    """What was found, and why there is nothing."""
+    groups = [_group(case) for case, _ in kept]
+    number = len(set(groups))
+    if number < FEWEST_GROUPS:
+        return None, [
+            f"no temperature: validation has {count(number, 'group')}, and {FEWEST_GROUPS} are needed to tell whether one helps"
+        ]
+    found = find_temperatures([sample for _, sample in kept], groups, bare.temperature)
+    none = "no temperature makes the probabilities of held-out cases better by more than chance: they stay as they are"
+    return found, [] if found.temperatures else [none]
+
+
+def _record(kept: Sequence[tuple[Case, LogitSample]], found: Found | None, remarks: Sequence[str]) -> CalibrationRecord:
+    return CalibrationRecord(
+        temperatures=() if found is None else found.temperatures,
+        figures=None if found is None else found.figures,
+        remarks=tuple(remarks),
+        cases=max(1, len(kept)),
+        groups=max(1, len({_group(case) for case, _ in kept})),
+        folds=0 if found is None else found.folds,
+        pixels=sum(len(sample.logits) for _, sample in kept),
+        references_sha256="",
+        date=date.today().isoformat(),
+        version=version(),
+    )
+
+
+def _postprocessing(
+    found: Choice, masks: ValidationMasks, scored: Sequence[tuple[str, CaseMask]]
+) -> Postprocessing | None:
+    if not found.rules and found.threshold is None:
+        return None
+    on = ChosenOn(
+        cases=len(scored),
+        references_sha256=joint_hash({name: content_hash(mask.reference) for name, mask in scored}),
+        margin=MARGIN,
+        before=found.before,
+        after=found.after,
+        date=date.today().isoformat(),
+        version=version(),
+    )
+    return Postprocessing(
+        dimensions=3 if masks.volumes else 2,
+        unit="mm" if masks.millimeters else "px",
+        threshold=found.threshold,
+        rules=found.rules,
+        chosen_on=on,
+    )
+
+
+def _expected(doubts: Sequence[DoubtSums | None], found: Choice, groups: Sequence[str]) -> FittedDice:
+    known = [sums for sums in doubts if sums is not None]
+    if len(known) < len(doubts):
+        return FittedDice(None, "no expected Dice: of a model that averages over three axes it is not measured")
+    return fit_expected_dice(known, found.scores, groups)
+
+
+def _store(
+    folder: RunFolder, artefact: Artefact, chosen: Postprocessing | None, record: CalibrationRecord | None
+) -> None:
     """The model first: it is what predicts. The card and the summary only tell of it."""
-    if artefact.postprocessing != chosen:
-        artefact_format.save(folder.model, replace(artefact, postprocessing=chosen))
-    if folder.card.is_file():
-        kept = folder.card.read_text(encoding="utf-8").partition(f"\n{_HEADING}\n")[0]
-        write_text(folder.card, kept if chosen is None else f"{kept}\n{_section(chosen)}")
-    folder.update_summary(postprocessing=None if chosen is None else chosen.words)
+    if (artefact.postprocessing, artefact.calibration) != (chosen, record):
+        artefact_format.save(folder.model, replace(artefact, postprocessing=chosen, calibration=record))
+    rewrite_card(folder)
+    folder.update_summary(
+        postprocessing=None if chosen is None else chosen.words,
+        temperatures=None if record is None else list(record.temperatures),
+    )
+
+
+def _write_report(
+    folder: RunFolder,
+    record: CalibrationRecord,
+    temperatures: Found | None,
+    expected: FittedDice,
+    found: Choice,
+    groups: Sequence[str],
+) -> None:
+    """All of it as plain numbers, for whoever makes a page of it."""
+    content = {
+        "record": record.model_dump(mode="json"),
+        "steps": [] if temperatures is None else [asdict(TemperatureStep(*step)) for step in temperatures.steps],
+        "reliability": None
+        if temperatures is None
+        else {"before": asdict(temperatures.before), "after": asdict(temperatures.after)},
+        "expected_dice": {
+            "crossed": expected.crossed,
+            "dice": expected.scores,
+            "confidence": expected.confidence,
+            "groups": [groups.index(one) for one in groups],  # their names may be those of patients
+        },
+        "dice": {"before": found.before, "after": found.after},
+        "trials": [asdict(trial) for trial in found.trials],
+    }
+    write_json(folder.calibration_files[0], content)
+
+
+def figure_rows(figures: ProbabilityFigures) -> list[tuple[str, str, str, str]]:
+    """For tables: measure, before, after, change; each with its 95 % interval."""
+    return [(title, one.before.words, one.after.words, one.change.words) for title, one in figures.by_title.items()]
 
 
 def rewrite_card(folder: RunFolder) -> None:
-    """Make a run's card of what its model says now; what a calibration has added stays."""
-    if folder.card.is_file():
-        _, heading, section = folder.card.read_text(encoding="utf-8").partition(f"\n{_HEADING}\n")
-        write_text(folder.card, model_card(read_info(folder.model)) + heading + section)
+    """Make a run's card of what its model says now."""
+    if not folder.card.is_file():
+        return
+    info = read_info(folder.model)
+    chosen = info.header.postprocessing
+    section = [] if chosen is None or chosen.chosen_on is None else [_postprocessing_section(chosen, chosen.chosen_on)]
+    write_text(folder.card, "\n".join([model_card(info), *section]))
 
 
-def _section(chosen: Postprocessing) -> str:
-    on = chosen.chosen_on
-    assert on is not None, "it was just chosen"
+def _postprocessing_section(chosen: Postprocessing, on: ChosenOn) -> str:
     lines = [
-        _HEADING,
+        "## Post-processing",
         "",
         f"Masks are post-processed: {chosen.words}. Probability maps are not. `delineate predict --no-postprocess` leaves it out, "
         "`delineate calibrate RUN --remove` takes it out of the model.",

@@ -64,6 +64,8 @@ class Choice:
     """Class or region → mean Dice over the cases (column `all`) with the threshold that there was and no rules."""
     after: dict[str, float]
     trials: tuple[Trial, ...]
+    scores: NDArray[np.float64]
+    """Dice with it, cases×structures; both empty = 1."""
 
 
 class CaseMask:
@@ -191,12 +193,12 @@ class _Search:
     def choice(self) -> Choice:
         """What was adopted, if it gains enough on the whole: measured anew, on the masks of the network."""
         level, rules = self._level, tuple(self._rules.values())
-        before, after = self._means(self._own_level, ()), self._means(level, rules)
-        if sum(after.values()) - sum(before.values()) <= MARGIN:
+        before, after = self._scores(self._own_level, ()), self._scores(level, rules)
+        if (after - before).sum(1).mean() <= MARGIN:
             level, rules, after = self._own_level, (), before
         changed = self._thresholds is not None and level != self._own_level
         threshold = float(f"{self._thresholds[level - 1]:g}") if changed and self._thresholds is not None else None
-        return Choice(threshold, rules, before, after, tuple(self._trials))
+        return Choice(threshold, rules, self._means(before), self._means(after), tuple(self._trials), after)
 
     def _adopts(self, what: str, words: str, gains: Sequence[float], *, same: bool) -> bool:
         """`gains`: of each case, all classes or regions together; `same`: nothing is better than what there is."""
@@ -233,12 +235,14 @@ class _Search:
         planes: Iterable[Any] = values
         return Output.of(self._table).class_map(planes, level)
 
-    def _means(self, level: int, rules: Sequence[StructureRule]) -> dict[str, float]:
-        sums: Any = 0
-        for case in self._cases:
-            sums = sums + self._dice(self._counted(self._with_rules(case, level, rules), case.reference)[None])[0]
+    def _scores(self, level: int, rules: Sequence[StructureRule]) -> NDArray[np.float64]:
+        """Cases×structures."""
+        made = [self._counted(self._with_rules(case, level, rules), case.reference) for case in self._cases]
+        return self._dice(np.stack(made))
+
+    def _means(self, scores: NDArray[np.float64]) -> dict[str, float]:
         names = [structure.name for structure in self.structures]
-        return dict(zip(names, (float(one) for one in sums / len(self._cases)), strict=True))
+        return dict(zip(names, (float(one) for one in scores.mean(0)), strict=True))
 
     def _counted(self, mask: _Masks, reference: _Masks) -> NDArray[np.int64]:
         """Pixels by predicted × true class, without those ignored."""

@@ -39,6 +39,8 @@ class RunFolder:
         self.card = path / "card.md"
         self.report = path / "report.html"
         self.validation = path / "validation"
+        self.calibration_files = path / "calibration.json", path / "calibration.html"
+        """What `calibrate` has measured, and its page."""
         self.started_from = path / "init.json"
         """The model whose weights the run began with, and what it knows: pictures, and pretrained weights before it."""
         self.pretrained = path / "pretrained.json"

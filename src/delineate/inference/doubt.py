@@ -39,6 +39,10 @@ class CaseDoubt:
     """Likewise; None of one model with one view."""
     reason: str
     """What makes it doubtful, in words."""
+    expected_dice: float | None = None
+    """What Dice validation cases of the same certainty had (`inference.expected_dice`); None: the model does not know."""
+    expected_error: float | None = None
+    """Its mean absolute error."""
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.known import KnownPictures
 from delineate.inference.tta import View, of_a_side
 from delineate.nn.output import Output
+from delineate.nn.temperature import tempered
 
 __all__ = ["Ensemble", "member_files"]
 
@@ -170,7 +171,7 @@ class Ensemble:
             for view in views:
                 logits = network(view.apply(seen))
                 finite &= logits.isfinite().all()
-                found = view.undo(output.probabilities(logits.float() / member.temperature))
+                found = view.undo(output.probabilities(tempered(logits, member.divisor)))
                 if self.spread:
                     found = torch.cat([found, output.entropy(found)], dim=1)
                 total = found if total is None else total.add_(found)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from delineate.artefact.calibration import CalibrationRecord, ExpectedDice
 from delineate.artefact.header import parse_header
 from delineate.artefact.onnx_metadata import read_metadata
 from delineate.artefact.training_images import TrainingImages
@@ -97,6 +98,17 @@ class ExportedModel:
     def provenance(self) -> Mapping[str, Any]:
         """Where the model comes from, as its header says."""
         return self.header.provenance
+
+    @property
+    def calibration(self) -> CalibrationRecord | None:
+        """What `delineate calibrate` has found of the model's probabilities; its temperatures are inside the graph."""
+        return self.header.calibration
+
+    @property
+    def expected_dice(self) -> ExpectedDice | None:
+        """What tells the Dice of masks, where these are made as the model says."""
+        as_found = self.postprocessing == self.header.postprocessing and self.threshold == self._threshold(None)
+        return self.calibration.expected_dice if self.calibration is not None and as_found else None
 
     @property
     def sources(self) -> tuple[Path, ...]:

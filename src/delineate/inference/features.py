@@ -94,7 +94,7 @@ class FeatureReader:
                 logits, features = self._network.decode(maps), maps.levels[-1].float().mean((2, 3))
             else:
                 logits, features = self._network(image), None
-            found = predictor.method.output.probabilities(logits.float() / predictor.artefact.temperature)
+            found = predictor.artefact.probabilities(logits)
             if features is None:
                 features = torch.cat((_grid(image), _grid(found)), 1)
         if not (logits.isfinite().all() and features.isfinite().all()):

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from delineate.artefact.calibration import CalibrationRecord
 from delineate.common.versions import version
 from delineate.data.core.findings import count
 from delineate.inference.model_info import LIMITS, ModelInfo
@@ -237,13 +238,31 @@ def _input(info: ModelInfo) -> list[str]:
 
 def _output(info: ModelInfo) -> list[str]:
     header = info.header
-    lines = [
-        f"Probabilities: {info.activation} of {count(header.classes, 'channel')}, temperature {header.temperature:g}"
-    ]
+    temperatures = ", ".join(f"{one:.3g}" for one in header.temperatures)
+    lines = [f"Probabilities: {info.activation} of {count(header.classes, 'channel')}, temperature {temperatures}"]
     if info.activation == "sigmoid":
         lines.append(f"Foreground: probability ≥ {header.threshold:g}")
     if header.postprocessing is not None:
         lines.append(f"Post-processing: {header.postprocessing.words}")
+    return [*lines, *_calibration(header.calibration)]
+
+
+def _calibration(record: CalibrationRecord | None) -> list[str]:
+    if record is None:
+        return ["Calibration: none; probabilities are those of the network"]
+    lines = [f"Calibration: {one}" for one in record.remarks]
+    if record.figures is not None:
+        tried = "with the temperatures" if record.temperatures else "with the temperature that was tried"
+        means = [
+            f"{title} {one.before.words} before, {one.after.words} {tried}"
+            for title, one in record.figures.by_title.items()
+        ]
+        lines.append(
+            f"Calibration on {count(record.cases, 'validation case')} of {count(record.groups, 'group')}, cross-validated: "
+            + "; ".join(means)
+        )
+    if record.expected_dice is not None:
+        lines.append(f"Expected Dice of a mask: {record.expected_dice.words}, cross-validated")
     return lines
 
 

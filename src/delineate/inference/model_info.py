@@ -231,6 +231,8 @@ class ModelInfo:
                 "activation": self.activation,
                 "threshold": header.threshold,
                 "temperature": header.temperature,
+                "temperatures": list(header.temperatures),
+                "calibration": None if header.calibration is None else header.calibration.model_dump(mode="json"),
                 "postprocessing": None if postprocessing is None else postprocessing.model_dump(mode="json"),
             },
             "data": self.data,

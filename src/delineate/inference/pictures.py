@@ -14,6 +14,7 @@ from delineate.data.formats.dicom.address import DicomAddress
 from delineate.data.formats.registry import open_image, read_image
 from delineate.inference.check_results import check_picture
 from delineate.inference.dicom_formats import is_dicom_result
+from delineate.inference.expected_dice import case_doubt
 from delineate.inference.geojson import write_geojson
 from delineate.inference.image_input import read_input
 from delineate.inference.outlines import Outlines
@@ -74,7 +75,7 @@ class Picture:
             write_maps(item.maps, worker.planes(output))
         if item.uncertainty is not None:
             write_maps([item.uncertainty], [worker.uncertainty(output)])
-        doubt = None if output.doubt is None else output.doubt.case
+        doubt = None if output.doubt is None else case_doubt(output.doubt, worker.predictor.expected_dice)
         percent = tuple((100 * counts[1:] / indices.size).tolist())
         written = listed(item, self.job.folder, output.facts.seen, doubt)
         return replace(self._result(info.later(start)), percent=percent, written=written, doubt=doubt)

@@ -123,7 +123,14 @@ def predict_inputs(
     told = (*plan.notes, *made, *references.notes, *spacing_notes(files, model.spec))
     series = series_of(model, files)
     seen = () if drift == "off" else drift_notes(model, files, series, asked=drift == "on")
-    notes = (*told, *model.notes, *_axis_notes(plan, job), *_postprocessing_notes(plan, model), *seen)
+    notes = (
+        *told,
+        *model.notes,
+        *_axis_notes(plan, job),
+        *_postprocessing_notes(plan, model),
+        *_doubt_notes(worker),
+        *seen,
+    )
     foreground = model.classes.names[1:]
     result = PredictionResult(plan.folder, foreground, tuple(files), time.perf_counter() - start, notes, names, series)
     write_lists(result, model)
@@ -165,6 +172,18 @@ def _postprocessing_notes(plan: Plan, model: Segmenter) -> list[str]:
         here, there = ("volumes", "pictures") if volumes else ("pictures", "volumes")
         notes.append(f"components and holes were chosen for {here}: masks of {there} keep theirs")
     return notes
+
+
+def _doubt_notes(worker: Worker) -> list[str]:
+    """Why the model does not tell what Dice it expects, though it could."""
+    model = worker.predictor
+    known = model.calibration is not None and model.calibration.expected_dice is not None
+    if not worker.doubt or not known or model.expected_dice is not None:
+        return []
+    return [
+        "expected Dice was found for masks of this model as it makes them by itself: with these options it is left out, and "
+        "confidence tells how sure it is"
+    ]
 
 
 def _untrained_axes(model: Segmenter) -> str:

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from delineate.artefact.calibration import CalibrationRecord, ExpectedDice
 from delineate.artefact.format import Artefact
 from delineate.common.errors import NotFiniteError
 from delineate.data.core.input_spec import InputSpec, Pixels, PixelSpacing
@@ -113,6 +114,17 @@ class Predictor:
     def method(self) -> Method:
         """The trained method: the module with all its heads, on the CPU."""
         return self.artefact.method
+
+    @property
+    def calibration(self) -> CalibrationRecord | None:
+        """What `delineate calibrate` has found of the model's probabilities; of several models nothing, since each has its own."""
+        return self.artefact.calibration if self.ensemble.alone else None
+
+    @property
+    def expected_dice(self) -> ExpectedDice | None:
+        """What tells the Dice of masks. It was fitted on masks of this model alone, made as it says: of others it is None."""
+        known, own = self.calibration, self.tta == "none" and self.tiling == Tiling.of(self.artefact)
+        return known.expected_dice if known and own and self.postprocessing == self.artefact.postprocessing else None
 
     @property
     def spec(self) -> InputSpec:
@@ -330,8 +342,7 @@ class Predictor:
             inputs: B prepared images or tiles h×w×C, float32 in [0, 1].
 
         Returns:
-            Float32 B×K×h×w at the working size: the mean over the members of an ensemble and the views of test-time augmentation,
-            which are summed on the device, so that memory does not grow with their number.
+            Float32 B×K×h×w at the working size: the mean over members and views, summed on the device.
 
         Raises:
             DeviceError: The memory of the device does not suffice.
@@ -371,17 +382,6 @@ class Predictor:
                 yield self.probabilities_of(one.input, batch)
             else:
                 yield self.classes_of(one.input, facts.height, facts.width, batch, spacing=facts.spacing)
-
-    def probabilities_from(self, logits: torch.Tensor) -> torch.Tensor:
-        """Turn logits into probabilities, by the model's temperature.
-
-        Args:
-            logits: B×K×h×w.
-
-        Returns:
-            Float32 B×K×h×w in [0, 1].
-        """
-        return self._output.probabilities(logits.float() / self.artefact.temperature)
 
     def to_native(
         self, working: Probabilities, height: int, width: int, spacing: PixelSpacing | None = None

@@ -22,7 +22,7 @@ from delineate.inference.segmenter import Segmenter
 from delineate.inference.series_drift import SeriesDrift
 from delineate.inference.write import mask_values, volume_values
 
-__all__ = ["FileResult", "PredictionResult", "shown_image", "shown_text", "write_lists"]
+__all__ = ["FileResult", "PredictionResult", "doubt_cells", "doubt_head", "shown_image", "shown_text", "write_lists"]
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,11 @@ class PredictionResult:
         return tuple(file for file in self.compared if file.drift is not None and file.drift.outside)
 
     @property
+    def expected(self) -> bool:
+        """Whether the model tells what Dice it expects."""
+        return any(file.doubt is not None and file.doubt.expected_dice is not None for file in self.files)
+
+    @property
     def failures(self) -> tuple[FileResult, ...]:
         """The images that have no mask."""
         return tuple(file for file in self.files if file.error is not None)
@@ -141,7 +146,7 @@ def _summary(done: PredictionResult) -> str:
     """A line for each image; where there are volumes, with their depth and the milliliters of each class."""
     head = ["image", "mask", "width", "height"] + ["depth"] * done.volumes + [f"{name} %" for name in done.classes]
     head += [f"{name} mL" for name in done.classes] * done.volumes
-    head += ["confidence", "entropy", "disagreement"] * done.doubts
+    head += doubt_head(done)
     head += ["training_distance", "outside_training"] * bool(done.compared) + ["ms", "remark", "error"]
     lines = []
     for file in done.files:
@@ -155,17 +160,25 @@ def _summary(done: PredictionResult) -> str:
         line += [file.depth or ""] * done.volumes
         line += [f"{value:.4f}" for value in file.percent] or [""] * len(done.classes)
         line += ([f"{value:.4f}" for value in file.milliliters] or [""] * len(done.classes)) * done.volumes
-        line += _doubt_cells(file.doubt) * done.doubts
+        line += doubt_cells(file.doubt, done)
         line += _drift_cells(file.drift) * bool(done.compared)
         lines.append([*line, f"{file.milliseconds:.1f}", shown(file.remark or ""), shown(file.error or "")])
     return csv_text(head, lines)
 
 
-def _doubt_cells(doubt: CaseDoubt | None) -> list[object]:
+def doubt_head(done: PredictionResult) -> list[str]:
+    """Names of the columns that tell how sure the model is; none where nobody asked."""
+    expected = ["expected_dice", "expected_dice_error"] if done.expected else []
+    return [*expected, "confidence", "entropy", "disagreement"] if done.doubts else []
+
+
+def doubt_cells(doubt: CaseDoubt | None, done: PredictionResult) -> list[object]:
+    """Of one image, for those columns; empty where it was not measured."""
     if doubt is None:
-        return ["", "", ""]
-    spread = "" if doubt.disagreement is None else f"{doubt.disagreement:.4f}"
-    return [f"{doubt.confidence:.4f}", f"{doubt.entropy:.4f}", spread]
+        return [""] * len(doubt_head(done))
+    expected = [doubt.expected_dice, doubt.expected_error] if done.expected else []
+    numbers = [*expected, doubt.confidence, doubt.entropy, doubt.disagreement]
+    return ["" if one is None else f"{one:.4f}" for one in numbers]
 
 
 def _drift_cells(drift: CaseDrift | None) -> list[object]:

@@ -8,11 +8,16 @@ from delineate.common.csv_text import csv_text
 from delineate.common.errors import DataError
 from delineate.common.files import write_text
 from delineate.inference.plan import Plan
-from delineate.inference.results import FileResult, PredictionResult, shown_image, shown_text
+from delineate.inference.results import (
+    FileResult,
+    PredictionResult,
+    doubt_cells,
+    doubt_head,
+    shown_image,
+    shown_text,
+)
 
 __all__ = ["checked_review", "write_review"]
-
-_HEAD = ("rank", "image", "mask", "confidence", "entropy", "disagreement", "reason")
 
 
 def checked_review(path: Path | str, plan: Plan, overwrite: bool) -> Path:
@@ -31,26 +36,31 @@ def checked_review(path: Path | str, plan: Plan, overwrite: bool) -> Path:
 
 
 def write_review(done: PredictionResult, path: Path) -> None:
-    """Write the list: what has no mask or was not measured first, then by confidence. Images are named as in `summary.csv`."""
+    """Write the list: what has no mask or was not measured first, then by the expected Dice where the model tells it, else by
+    confidence. Images are named as in `summary.csv`."""
     lines = [
         [at, shown_image(file, done.names), "" if file.written is None else file.written.mask, *_cells(file, done)]
         for at, file in enumerate(sorted(done.files, key=_order), start=1)
     ]
-    write_text(path, csv_text(list(_HEAD), lines))
+    write_text(path, csv_text(["rank", "image", "mask", *_columns(done), "reason"], lines))
 
 
-def _order(file: FileResult) -> float:
+def _columns(done: PredictionResult) -> list[str]:
+    return doubt_head(done) or ["confidence", "entropy", "disagreement"]
+
+
+def _order(file: FileResult) -> tuple[float, float]:
     if file.doubt is None:
-        return -2.0 if file.error is not None else -1.0
-    return file.doubt.confidence
+        return (-2.0, 0) if file.error is not None else (-1.0, 0)
+    sure, dice = file.doubt.confidence, file.doubt.expected_dice
+    return (sure if dice is None else dice, sure)
 
 
 def _cells(file: FileResult, done: PredictionResult) -> list[object]:
     shown = shown_text(file, done.names)
     if file.doubt is None:
         why = "not measured: the picture is read by windows" if file.error is None else f"no mask: {file.error}"
-        return ["", "", "", shown(why)]
-    spread = "" if file.doubt.disagreement is None else f"{file.doubt.disagreement:.4f}"
+        return [*[""] * len(_columns(done)), shown(why)]
     outside = None if file.drift is None or file.drift.reason is None else f"outside training: {file.drift.reason}"
     reason = "; ".join(filter(None, (file.doubt.reason, outside, file.remark)))
-    return [f"{file.doubt.confidence:.4f}", f"{file.doubt.entropy:.4f}", spread, shown(reason)]
+    return [*doubt_cells(file.doubt, done), shown(reason)]

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from delineate.artefact.calibration import CalibrationRecord, ExpectedDice
 from delineate.artefact.postprocessing import Postprocessing
 from delineate.artefact.training_images import TrainingImages
 from delineate.data.core.input_spec import InputSpec, Pixels, PixelSpacing
@@ -101,6 +102,14 @@ class Segmenter(Protocol):
     @property
     def postprocessing(self) -> Postprocessing | None:
         """What is done to whole masks; None: nothing."""
+
+    @property
+    def calibration(self) -> CalibrationRecord | None:
+        """What was found of the model's probabilities; None: nothing, or there are several models."""
+
+    @property
+    def expected_dice(self) -> ExpectedDice | None:
+        """What tells the Dice of its masks (`inference.expected_dice`); None: nobody knows it."""
 
     @property
     def usual_batch(self) -> int:

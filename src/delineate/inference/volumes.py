@@ -36,6 +36,7 @@ from delineate.inference.check_results import check_volume
 from delineate.inference.contact_sheet import draw_contact_sheet
 from delineate.inference.dicom_formats import is_dicom_result
 from delineate.inference.doubt import DoubtSums, entropy_of
+from delineate.inference.expected_dice import case_doubt
 from delineate.inference.map_store import MapStore
 from delineate.inference.outside import CaseDrift, Vector, compare
 from delineate.inference.parts import PartInfo, PredictionContext
@@ -267,7 +268,7 @@ class Volume:
             write_map_volume(path, self._map(channel), handle)
         if item.uncertainty is not None:
             write_map_volume(item.uncertainty, self._entropies(), handle)
-        doubt = None if self._sums is None else self._sums.case
+        doubt = None if self._sums is None else case_doubt(self._sums, predictor.expected_dice)
         seen = predictor.known.role_of_digest(handle.digest())
         return replace(
             self._result,

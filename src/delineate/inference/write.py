@@ -112,6 +112,7 @@ def listed(item: Item, folder: Path, seen: Role | None, doubt: CaseDoubt | None 
         overlays={relative(path, folder): sha256(path) for path in overlays},
         uncertainty={relative(path, folder): sha256(path) for path in uncertainty},
         confidence=None if doubt is None else doubt.confidence,
+        expected_dice=None if doubt is None else doubt.expected_dice,
     )
 
 

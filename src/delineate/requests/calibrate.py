@@ -12,7 +12,11 @@ class CalibrateOptions(TypedDict, total=False):
     """Of `calibrate`."""
 
     remove: Annotated[
-        bool, Option(help="Take the post-processing out of the model; nothing else is done.", default=False)
+        bool,
+        Option(
+            help="Take temperatures, post-processing and expected Dice out of the model again; nothing else is done.",
+            default=False,
+        ),
     ]
     device: Compute
     batch_size: BatchSize

@@ -17,6 +17,14 @@ _Names = Annotated[
         default="numbered",
     ),
 ]
+_Calibrated = Annotated[
+    bool,
+    Option(
+        help="Refuse a model that `calibrate` has not seen: its probabilities may not mean what they say. Temperatures of a model "
+        "are used in any case.",
+        default=False,
+    ),
+]
 _Postprocess = Annotated[
     bool,
     Option(
@@ -157,6 +165,7 @@ class PredictOptions(MaskOptions, total=False):
     ]
     names: _Names
     postprocess: _Postprocess
+    calibrated: _Calibrated
     tile: Annotated[
         int | None,
         Option(
@@ -203,6 +212,7 @@ class ExportedPredictOptions(WrittenOptions, total=False):
     ]
     names: _Names
     postprocess: _Postprocess
+    calibrated: _Calibrated
     threshold: Annotated[
         float | None,
         Option(

@@ -72,10 +72,13 @@ def predict(
         print(len(result.files), len(result.failures))
         ```
     """
+    from delineate.inference.calibrated import check_calibrated
     from delineate.inference.channel_inputs import find_for
     from delineate.inference.prediction import predict_inputs
 
     loaded = load(model, threads=options["threads"], threshold=options["threshold"], postprocess=options["postprocess"])
+    if options["calibrated"]:
+        check_calibrated([(loaded.source, loaded.calibration)])
     return predict_inputs(
         loaded,
         find_for(loaded.spec.channels, inputs, options["names"]),

@@ -38,6 +38,8 @@ class PredictedFile(BaseModel):
     """Maps of entropies, likewise."""
     confidence: float | None = None
     """Of the model in this mask, in [0, 1] (`inference.doubt`); None: not measured."""
+    expected_dice: float | None = None
+    """What Dice the model expects of this mask (`inference.expected_dice`); None: it does not know."""
     seen: Role | None = None
     """What the image was to the model, if it was in its data set; None: new, or not known."""
 

@@ -34,7 +34,7 @@ class WholeGraph(nn.Module):
         self.preprocess = Preprocess(spec, numbers_of(spec), spec.spacing)
         self.network = copy.deepcopy(predictor.network).half() if half else predictor.network
         self.dtype = torch.float16 if half else torch.float32
-        self.temperature = predictor.artefact.temperature
+        self.divisor = predictor.artefact.divisor
         self.threshold = predictor.threshold
         self.output = predictor.method.output
 
@@ -42,7 +42,7 @@ class WholeGraph(nn.Module):
         """B×H×W×C numbers, and mm where the model needs them → float32 B×K×H×W probabilities, uint8 B×H×W class indices."""
         pixels = image.to(torch.float32).permute(0, 3, 1, 2)
         place = self.preprocess.place(pixels, spacing)
-        logits = self.network(self.preprocess.placed(pixels, place).to(self.dtype)).float() / self.temperature
+        logits = self.network(self.preprocess.placed(pixels, place).to(self.dtype)).float() / self.divisor
         working = self.output.probabilities(logits)
         native = out_of_frame(working, place, (image.shape[1], image.shape[2]))
         return native, decided(native, self.output, self.threshold)

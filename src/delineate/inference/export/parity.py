@@ -155,9 +155,9 @@ def parity_of(
         )
         with torch.inference_mode():
             made = graph(*map(torch.from_numpy, given.values()))
-            expected = (made[0] if whole else predictor.probabilities_from(made)).numpy()
+            expected = (made[0] if whole else predictor.artefact.probabilities(made)).numpy()
         found = run_file(session, given)[0]
-        found = found if whole else predictor.probabilities_from(torch.from_numpy(found)).numpy()
+        found = found if whole else predictor.artefact.probabilities(torch.from_numpy(found)).numpy()
         size = batch.shape[1:3] if whole else batch.shape[2:]
         if found.shape != expected.shape:
             raise ArtefactError(f"the exported file gives maps of {found.shape[2:]} for an image of {size}")
@@ -233,7 +233,7 @@ def _predicted(
     height, width = image.pixels.shape[:2]
     prepared = predictor.prepare(image.pixels, image.spacing)
     logits = run_file(session, {IMAGE: np.ascontiguousarray(prepared.transpose(2, 0, 1)[None])})[0]
-    working = predictor.probabilities_from(torch.from_numpy(logits))[0].numpy()
+    working = predictor.artefact.probabilities(torch.from_numpy(logits))[0].numpy()
     mask = predictor.to_classes(working, height, width, image.spacing)
     return predictor.to_native(working, height, width, image.spacing).transpose(2, 0, 1), mask
 

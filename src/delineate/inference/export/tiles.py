@@ -62,7 +62,7 @@ class TileStep(nn.Module):
         self.network = copy.deepcopy(predictor.network).half() if half else predictor.network
         self.dtype = torch.float16 if half else torch.float32
         self.tile, self.output = predictor.spec.size, predictor.method.output
-        self.temperature = predictor.artefact.temperature
+        self.divisor = predictor.artefact.divisor
         for name, side in zip(("down", "across"), self.tile, strict=True):
             self.register_buffer(name, torch.from_numpy(gaussian(side)).float(), persistent=False)
 
@@ -73,7 +73,7 @@ class TileStep(nn.Module):
         starts = [_start(*pair) for pair in zip(geometry, (row, number - row * columns), strict=True)]
         for axis, (start, side) in enumerate(zip(starts, self.tile, strict=True)):
             unit = unit.index_select(2 + axis, torch.arange(side) + start + side)
-        logits = self.network(unit.to(self.dtype)).float() / self.temperature
+        logits = self.network(unit.to(self.dtype)).float() / self.divisor
         weights = self.down[:, None] * self.across  # type: ignore[index, operator]
         tile = torch.cat((self.output.probabilities(logits)[0] * weights, weights[None]))
         for axis, (start, side) in enumerate(zip(starts, self.tile, strict=True)):

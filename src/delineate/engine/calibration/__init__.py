@@ -1,0 +1,1 @@
+"""What `calibrate` measures on validation cases: masks, logits, temperatures, and the Dice to expect."""
