@@ -43,6 +43,7 @@ def test_a_stop_says_what_was_kept(
     arguments = sum(parameter.param_type_name == "argument" for parameter in command.params)
     named = {parameter.opts[0] for parameter in command.params}
     values = {"--out": "o", "--method": "m", "--protocol": "any2d", "--to": "coco", "--encoder": "e", "--license": "l"}
+    values["--keys"] = "k"
     if name == "fewshot evaluate":
         values["--episodes"] = "e.json"
     given = ["x"] * arguments + [

@@ -29,6 +29,7 @@ from delineate.requests.fewshot import EpisodesOptions, FewshotEvaluateOptions
 from delineate.requests.option import Field, completed, fields_of, recipe_sections
 from delineate.requests.predict import FewshotPredictOptions, PredictOptions
 from delineate.requests.scores import CompareOptions, EvaluateOptions
+from delineate.requests.serve import ServeOptions
 from delineate.requests.study import LabelStudyOptions, SuggestOptions
 from delineate.requests.train import TrainOptions
 from delineate.studies.benchmark import BenchmarkRequest
@@ -49,6 +50,7 @@ VERBS: dict[str, tuple[Callable[..., Any] | None, tuple[type, ...], set[str]]] =
     "data check": (None, (DataOptions, ReadOptions), {"fix", "report"}),
     "data convert": (api.convert_data, (ConvertOptions, LabeledOptions), set()),
     "data split": (None, (DataOptions, ReadOptions), SPLIT_ALONE),
+    "serve": (api.serve_models, (ServeOptions,), set()),
     "fewshot train": (api.fewshot_train, (TrainOptions, DataOptions), {"dry_run"}),
     "fewshot predict": (api.fewshot_predict, (FewshotPredictOptions, FolderOptions), {"support", "query"}),
     "fewshot episodes": (api.fewshot_episodes, (EpisodesOptions, DataOptions), set()),

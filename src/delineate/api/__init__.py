@@ -8,6 +8,7 @@ from delineate.api.fewshot import fewshot_episodes, fewshot_evaluate
 from delineate.api.models import info
 from delineate.api.prediction import calibrate, drift, fewshot_predict, load, predict
 from delineate.api.scores import compare, evaluate
+from delineate.api.serving import serve_models
 from delineate.api.studies import estimate_study_labels, study_labels, suggest_labels
 from delineate.api.training import estimate_training, fewshot_train, train
 from delineate.api.weights import add_weights, list_weights, remove_weights
@@ -35,6 +36,7 @@ __all__ = [
     "load",
     "predict",
     "remove_weights",
+    "serve_models",
     "study_labels",
     "suggest_labels",
     "train",

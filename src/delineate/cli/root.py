@@ -23,6 +23,7 @@ from delineate.cli import (
     methods,
     metrics,
     predict,
+    serve,
     strategies,
     study,
     train,
@@ -61,6 +62,8 @@ app.command("compare", cls=Verb)(compare.compare)
 app.command("benchmark", cls=Verb)(benchmark.benchmark)
 app.add_typer(study.app, name="study")
 app.command("export", cls=Verb)(export.export)
+app.command("serve", cls=Verb)(serve.serve)
+app.add_typer(serve.keys, name="serve-keys")
 app.add_typer(fewshot.app, name="fewshot")
 app.add_typer(weights.app, name="weights")
 app.command("import", cls=Verb)(importing.import_checkpoint)

@@ -28,6 +28,7 @@ KEPT = {
     "data convert": "nothing was written to --out",
     "train": _TRAINING,
     "info": "nothing was written",
+    "drift": "the model is as it was",
     "calibrate": "the model is as it was",
     "predict": _MASKS,
     "evaluate": "no new scores were written",
@@ -44,6 +45,10 @@ KEPT = {
     "weights add": "no weights were added",
     "weights show": "nothing was written",
     "weights remove": "the store may still have the weights",
+    "serve": "nothing of the requests was kept",
+    "serve-keys add": "no key was made",
+    "serve-keys list": "nothing was written",
+    "serve-keys remove": "the key may still be there",
     "import": "no model was written",
 }
 """Verb → what a stop at any moment leaves. Where more is known (training, benchmarks), the verb says it itself."""

@@ -16,9 +16,10 @@ from delineate.inference.glass import Background
 from delineate.inference.inputs import Inputs, Names
 from delineate.inference.overlay_references import References
 from delineate.inference.plan import MaskFormat
-from delineate.inference.prediction import Progress, checked_axis, predict_inputs
+from delineate.inference.prediction import Progress, predict_inputs
 from delineate.inference.results import PredictionResult
 from delineate.inference.segmenter import Segmenter
+from delineate.inference.setup import checked_axis
 
 __all__ = ["Progress", "predict_files"]
 

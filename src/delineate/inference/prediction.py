@@ -17,33 +17,28 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from delineate.common.errors import DataError
 from delineate.common.files import output_folder
-from delineate.data.core.axes import ALL, AXES, AxisChoice, axis_choice
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.formats.dicom_masks.segmentation import SegmentationType
 from delineate.data.formats.registry import check_writers
 from delineate.inference import overwriting
 from delineate.inference.dicom_formats import is_dicom_result
-from delineate.inference.dicom_results import DicomResults
 from delineate.inference.drift_notes import DriftChoice, drift_notes, series_of
 from delineate.inference.earlier_outputs import remove_earlier_outputs
 from delineate.inference.executors import Executor, Threads
 from delineate.inference.glass import Background
 from delineate.inference.inputs import Inputs, Names
-from delineate.inference.level_choice import check_mpp
 from delineate.inference.parts import PredictionContext
-from delineate.inference.plan import MaskFormat, Plan, make_plan
+from delineate.inference.plan import MaskFormat, Plan
 from delineate.inference.results import PredictionResult, write_lists
 from delineate.inference.review import checked_review, write_review
-from delineate.inference.segment import Worker
 from delineate.inference.segmenter import Segmenter
+from delineate.inference.setup import checked_axis, context_of, plan_prediction
 from delineate.inference.shown_references import NoReferences, ShownReferences
 from delineate.inference.steps import FileSteps
-from delineate.inference.streaming import reads_by_windows
 from delineate.inference.trained_spacing import spacing_notes
 
-__all__ = ["Progress", "checked_axis", "predict_inputs"]
+__all__ = ["Progress", "predict_inputs"]
 
 Progress = Callable[[int, int], None]
 """Called with (files done, files in all)."""
@@ -80,27 +75,19 @@ def predict_inputs(
     """
     start = time.perf_counter()
     across = checked_axis(model, axis)
-    check_mpp(model.spec, mpp)
     references = references or NoReferences()
-    plan = make_plan(
+    plan, dicom = plan_prediction(
+        model,
         found,
         Path(out),
-        model.classes,
         overlay=overlay,
         probabilities=probabilities,
         uncertainty=uncertainty,
         format=format,
-        streams=lambda one: reads_by_windows(one.image, model, mpp, one.spacing is not None),
+        seg_type=seg_type,
+        codes=codes,
+        mpp=mpp,
     )
-    if mpp is not None and (other := next((item for item in plan.items if not item.streamed), None)) is not None:
-        kind = "a volume" if other.volume else "in several files, or the model is an exported graph"
-        raise DataError(f"--mpp is for pictures in one file, and {other.image} is {kind}: leave it out")
-    dicom = _dicom_results(plan, model, seg_type, codes)
-    volume = next((item.image for item in plan.items if item.volume), None)
-    if volume is not None and model.pictures_only:
-        raise DataError(
-            f"{volume} is a volume, and the model was trained on pictures: give it pictures, or a model of volumes"
-        )
     plan.check(overwrite)
     listing = None if review is None else checked_review(review, plan, overwrite)
     check_writers(item.mask for item in plan.items if not is_dicom_result(item.mask))
@@ -108,10 +95,21 @@ def predict_inputs(
     model.get_ready()
     remove_earlier_outputs(plan.folder, plan.inputs)
     overwriting.begin(plan.folder, plan.masks)
-    averages = across == ALL or (across is None and model.spec.all_axes)
-    doubt = uncertainty or review is not None
-    worker = Worker(model, batch_size or 0, probabilities or averages, doubt, drift != "off")
-    job = PredictionContext(worker, plan.folder, references, max_pixels, across, dicom, check, mpp, background)
+    job = context_of(
+        model,
+        plan,
+        dicom,
+        across=across,
+        batch_size=batch_size,
+        maps=probabilities,
+        doubt=uncertainty or review is not None,
+        drift=drift != "off",
+        references=references,
+        max_pixels=max_pixels,
+        check=check,
+        mpp=mpp,
+        background=background,
+    )
     files = []
     with closing((executor or Threads()).run(plan.items, FileSteps(job))) as results:
         for file in results:
@@ -140,27 +138,6 @@ def predict_inputs(
     return result
 
 
-def checked_axis(model: Segmenter, axis: str | int | None) -> AxisChoice | None:
-    """The axis that was asked for. Raises `DataError` for all three of a model that was not trained so."""
-    across = axis_choice(axis)
-    if across == ALL and not model.spec.all_axes:
-        raise DataError(_untrained_axes(model))
-    return across
-
-
-def _dicom_results(
-    plan: Plan, model: Segmenter, kind: SegmentationType, codes: Path | str | None
-) -> DicomResults | None:
-    """None where no mask will be a DICOM object. Raises `DataError` for codes that nobody asked for."""
-    if any(is_dicom_result(item.mask) for item in plan.items):
-        return DicomResults.of(model, kind, None if codes is None else Path(codes))
-    if codes is not None:
-        raise DataError(
-            "--codes is for DICOM segmentations and RTSTRUCT, and no mask of these images is one; leave it out"
-        )
-    return None
-
-
 def _postprocessing_notes(plan: Plan, model: Segmenter) -> list[str]:
     """What is done to the masks after the network, and to which it is not."""
     chosen = model.postprocessing
@@ -184,17 +161,6 @@ def _doubt_notes(worker: Worker) -> list[str]:
         "expected Dice was found for masks of this model as it makes them by itself: with these options it is left out, and "
         "confidence tells how sure it is"
     ]
-
-
-def _untrained_axes(model: Segmenter) -> str:
-    """Why `axis="all"` is refused: across axes that it has never seen a network guesses, and the average would hide it."""
-    axis = model.spec.axis
-    seen = (
-        "has not learned from slices across"
-        if axis is None
-        else f"was trained on slices across {AXES[axis]} alone, not"
-    )
-    return f"--axis all: the model {seen} all three axes; leave it out, or train with --axis all"
 
 
 def _axis_notes(plan: Plan, job: PredictionContext) -> tuple[str, ...]:

@@ -103,12 +103,9 @@ class Predictor:
         self.device = resolve_device(device)
         self.precision = checked_precision(precision, self.device)
         self.postprocessing = self.ensemble.postprocessing if postprocess else None
-
-    @property
-    def threshold(self) -> float:
-        """From which probability on a pixel is foreground, or in a region. Not used where several classes compete."""
         chosen = None if self.postprocessing is None else self.postprocessing.threshold
-        return self.artefact.threshold if chosen is None else chosen
+        self.threshold = artefact.threshold if chosen is None else chosen
+        """From which probability on a pixel is foreground, or in a region. Not used where several classes compete."""
 
     @property
     def method(self) -> Method:

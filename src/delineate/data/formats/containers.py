@@ -68,23 +68,27 @@ def archive_stem(path: Path) -> str:
     return path.name[: -len(suffix)] or "data"
 
 
-def unpack(archive: Path, folder: Path) -> Unpacked:
+def unpack(archive: Path, folder: Path, *, most_files: int = _MOST_FILES, most_bytes: int | None = None) -> Unpacked:
     """Unpack all files into an empty folder, but for what systems leave behind (`__MACOSX`, `.DS_Store`).
+
+    `most_bytes`: of all files; None: as the archive's own size lets expect.
 
     Raises `DataError` naming the archive: it cannot be read or is damaged; a name that leads out of the folder, a link, a device, a
     member with a password, an archive inside; more than its size lets expect, or than the disk has room for. What was
     unpacked until then stays in the folder.
     """
     with _named(archive):
+        usual = _SPARE_BYTES + _MOST_RATIO * archive.stat().st_size
+        most = most_files, usual if most_bytes is None else most_bytes
         seen: dict[str, str] = {}
         total = 0
-        for member in _members(archive):
+        for member in _members(archive, most):
             parts = _parts(archive, member.name)
             if not parts:
                 continue
             _check_name(archive, "/".join(parts), seen)
             total += member.bytes
-            _check_amount(archive, len(seen), total)
+            _check_amount(archive, len(seen), total, most)
             _check_room(archive, folder, member.bytes)
             _write(folder.joinpath(*parts), member)
         if not seen:
@@ -92,14 +96,14 @@ def unpack(archive: Path, folder: Path) -> Unpacked:
         return Unpacked(len(seen), total)
 
 
-def _members(archive: Path) -> Iterator[_Member]:
+def _members(archive: Path, most: tuple[int, int]) -> Iterator[_Member]:
     if archive.name.lower().endswith(".zip"):
-        yield from _zip_members(archive)
+        yield from _zip_members(archive, most)
     else:
         yield from _tar_members(archive)
 
 
-def _zip_members(archive: Path) -> Iterator[_Member]:
+def _zip_members(archive: Path, most: tuple[int, int]) -> Iterator[_Member]:
     with ZipFile(archive) as packed:
         infos = [info for info in packed.infolist() if not info.is_dir()]
         for info in infos:
@@ -107,7 +111,7 @@ def _zip_members(archive: Path) -> Iterator[_Member]:
                 raise DataError(f"{archive} is locked with a password; unpack it yourself and give the folder")
             if stat.S_ISLNK(info.external_attr >> 16):
                 raise _link(archive, info.filename)
-        _check_amount(archive, len(infos), sum(info.file_size for info in infos))
+        _check_amount(archive, len(infos), sum(info.file_size for info in infos), most)
         for info in infos:
             yield _Member(info.filename, info.file_size, _reader(packed, info))
 
@@ -157,8 +161,9 @@ def _check_name(archive: Path, name: str, seen: dict[str, str]) -> None:
         raise DataError(f"{archive} has another archive in it ({name}); unpack both yourself and give the folder")
 
 
-def _check_amount(archive: Path, files: int, total: int) -> None:
-    if total > _SPARE_BYTES + _MOST_RATIO * archive.stat().st_size or files > _MOST_FILES:
+def _check_amount(archive: Path, files: int, total: int, most: tuple[int, int]) -> None:
+    """`most`: files and bytes."""
+    if files > most[0] or total > most[1]:
         raise DataError(
             f"{archive} unpacks to far more than its size lets expect; unpack it yourself and give the folder"
         )

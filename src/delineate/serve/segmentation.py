@@ -1,0 +1,131 @@
+"""A segmentation as the engine runs it: what was sent → a plan, and the files that the plan's steps wrote → the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.common.errors import DataError
+from delineate.data.core.axes import AxisChoice
+from delineate.data.formats.dicom.address import DicomAddress
+from delineate.data.formats.registry import reads_volume
+from delineate.inference.inputs import Inputs
+from delineate.inference.parts import PredictionContext
+from delineate.inference.plan import Item, MaskFormat
+from delineate.inference.results import FileResult
+from delineate.inference.segment import Output
+from delineate.inference.segmenter import Segmenter
+from delineate.inference.setup import checked_axis, context_of, plan_prediction
+from delineate.inference.steps import FileSteps, Step
+from delineate.serve.answers import Answer, Made, answer_of
+from delineate.serve.body import Part
+from delineate.serve.found import check_sizes, find_images, shown
+from delineate.serve.limits import Limits
+from delineate.serve.models import ServedModel
+from delineate.serve.options import SegmentQuery
+from delineate.serve.problems import Problem
+from delineate.serve.scratch import Scratch
+from delineate.serve.work import Opened
+
+__all__ = ["Segmentation"]
+
+_READ_BACK = ("json", "npz", "raw")
+"""Answers that are made of the values of masks."""
+
+
+@dataclass(frozen=True)
+class _KeepingSteps(FileSteps):
+    """The steps of a prediction, which also keep probabilities of pictures as they are: files of maps hold 16 bits."""
+
+    kept: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+
+    def write(self, made: Step) -> FileResult | None:
+        if isinstance(made.made, Output):
+            item: Item = made.part.item  # type: ignore[union-attr]  # of pictures alone, as `open` saw to
+            self.kept[item.name] = np.stack(list(self.job.worker.planes(made.made)))
+        return super().write(made)
+
+
+@dataclass
+class Segmentation:
+    """One request (`work.Work`)."""
+
+    model: ServedModel
+    query: SegmentQuery
+    folder: Path
+    """Its scratch folder."""
+    limits: Limits
+    charge: Callable[[int], None]
+    parts: Sequence[Part] = ()
+    variant: Segmenter | None = None
+    """Of a few-shot model, that of the examples; None: the model itself."""
+    _made: Made | None = None
+
+    def open(self) -> Opened:
+        """As `Work.open`."""
+        try:
+            return self._open()
+        except DataError as error:
+            raise DataError(shown(str(error), self.folder)) from error
+
+    def _asked(self) -> tuple[Segmenter, AxisChoice | None]:
+        """The model as the query wants it, and the axis. Raises `Problem` for what the model does not allow."""
+        try:
+            model = self.variant or self.model.variant(self.query.threshold, self.query.tta)
+            return model, checked_axis(model, self.query.axis)
+        except DataError as error:
+            raise Problem("bad_request", shown(str(error), self.folder)) from None
+
+    def _open(self) -> Opened:
+        query, out = self.query, self.folder / "out"
+        model, across = self._asked()
+        found = find_images(self.parts, model.spec, self.limits, self.charge, query.pixel_spacing)
+        maps = query.probabilities or query.output == "raw"
+        wanted: dict[str, Any] = {"probabilities": query.probabilities, "uncertainty": query.uncertainty}
+        plan, dicom = plan_prediction(model, found, out, **wanted, format=self._format(found))
+        size = check_sizes(plan.items, model, self.limits, maps=maps)
+        raw = query.output == "raw"
+        if raw and any(item.volume or item.streamed for item in plan.items):
+            raise DataError(
+                "output=raw is for single pictures; ask for npz, or for probabilities=true with a format of volumes"
+            )
+        if query.uncertainty and any(item.streamed for item in plan.items):
+            raise DataError("there is no uncertainty of pictures that are read by windows; leave it out")
+        out.mkdir()
+        job: PredictionContext = context_of(
+            model, plan, dicom, across=across, maps=maps, doubt=query.uncertainty, max_pixels=self.limits.pixels
+        )
+        kept: dict[str, NDArray[np.float32]] = {}
+        steps = _KeepingSteps(job, kept) if raw else FileSteps(job)
+        notes = (*plan.notes, *(() if dicom is None else dicom.notes), *model.notes)
+        self._made = Made(
+            self.model, model, query, out, plan.items, tuple(shown(note, self.folder) for note in notes), kept
+        )
+        key = self.model.network_key(model, doubt=query.uncertainty, maps=maps)
+        return Opened(plan.items, steps, (id(self.variant), key), size)
+
+    def _format(self, found: Inputs) -> MaskFormat:
+        """Of the files that the answer is made of: values are read back more simply than from DICOM objects."""
+        asked: Any = self.query.output
+        first = found.images[0].image
+        if asked in _READ_BACK and DicomAddress.parse(first) is not None:
+            return "nifti" if reads_volume(first) else "png"
+        return "auto" if asked in (*_READ_BACK, "zip") else asked
+
+    def finish(self, results: Sequence[FileResult]) -> Answer:
+        """As `Work.finish`."""
+        assert self._made is not None
+        failed = [shown(one.error, self.folder) for one in results if one.error is not None]
+        if failed:
+            code = "not_finite" if "not finite" in failed[0] else "bad_image"
+            raise Problem(code, failed[0])
+        return answer_of(self._made, results)
+
+    def close(self) -> None:
+        """As `Work.close`."""
+        Scratch.remove(self.folder)

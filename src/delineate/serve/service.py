@@ -1,0 +1,155 @@
+"""A server without its addresses: models, engine, limits, and how a request waits for its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from starlette.requests import Request
+
+from delineate.serve.body import ClientGone, Part, receive_body
+from delineate.serve.engine import Engine
+from delineate.serve.limits import Limits
+from delineate.serve.metrics import Metrics
+from delineate.serve.models import ServedModel
+from delineate.serve.problems import Problem
+from delineate.serve.scratch import Scratch
+from delineate.serve.work import Ticket, Work
+
+__all__ = ["Service", "Upload"]
+
+Make = Callable[["Upload"], Work]
+
+
+@dataclass(frozen=True)
+class Upload:
+    """What a request sent."""
+
+    ticket: Ticket
+    folder: Path
+    parts: Sequence[Part]
+    texts: dict[str, str]
+
+
+@dataclass
+class Service:
+    """What the routes share."""
+
+    models: dict[str, ServedModel]
+    engine: Engine
+    limits: Limits
+    scratch: Scratch
+    metrics: Metrics
+    ready: bool = False
+    """Whether the models have predicted once."""
+    fault: str = ""
+    """Why they will not be."""
+    started: float = field(default_factory=time.time)
+
+    def model(self, name: str, *, fewshot: bool = False) -> ServedModel:
+        """A model by its name. Raises `Problem` where there is none, or it is of the other kind."""
+        found = self.models.get(name)
+        if found is None:
+            raise Problem("model_not_found", f"there are: {', '.join(self.models)}")
+        if found.fewshot and not fewshot:
+            raise Problem("bad_request", "this model segments by examples: send them to /v1/fewshot/supports first")
+        if fewshot and not found.fewshot:
+            raise Problem("bad_request", "this model segments an image alone, without examples: use :segment")
+        return found
+
+    def admit(self, model: str) -> Ticket:
+        """As `Engine.admit`; before the models are ready, nothing is accepted."""
+        if not self.ready:
+            raise Problem(
+                "warming_up", self.fault or "the models are being warmed up; try again in a moment", retry_after=2
+            )
+        return self.engine.admit(model)
+
+    async def accept(self, request: Request, model: str, make: Make) -> Ticket:
+        """Accept a request, store its body, and begin. Raises `Problem`, or `ClientGone` where the client left meanwhile."""
+        request.state.model = model
+        ticket = self.admit(model)
+        folder = None
+        try:
+            folder = self.scratch.new()
+            charge = lambda size: self.engine.charge(ticket, size)  # noqa: E731
+            length = request.headers.get("content-length", "")
+            if length.isdigit() and int(length) > self.limits.body:
+                raise Problem(
+                    "body_too_large",
+                    f"the body has more than {self.limits.body / 1e6:g} MB, which is the limit",
+                    limit=self.limits.body,
+                )
+            kind = request.headers.get("content-type", "")
+            parts, texts = await receive_body(request.receive, kind, folder, self.limits, charge)
+            work = make(Upload(ticket, folder, parts, texts))
+        except BaseException as error:
+            if folder is not None:
+                Scratch.remove(folder)
+            self.engine.stop(ticket, error)
+            ticket.result.exception()
+            raise _no_room(error) from None if isinstance(error, OSError) else error
+        self.engine.run(ticket, work)
+        return ticket
+
+    async def outcome(self, request: Request, ticket: Ticket) -> Any:
+        """Wait for the answer, as long as the client waits and the time is not over. Raises what the work raised, `Problem`
+        (`timeout`), or `ClientGone`."""
+        left = self.limits.timeout - (time.monotonic() - ticket.accepted)
+        gone = asyncio.create_task(_gone(request))
+        answer = asyncio.wrap_future(_shielded(ticket.result))
+        try:
+            await asyncio.wait((gone, answer), timeout=max(0.0, left), return_when=asyncio.FIRST_COMPLETED)
+            if answer.done():
+                return answer.result()
+            if gone.done():
+                self.engine.stop(ticket, ClientGone())
+                raise ClientGone
+            late = Problem(
+                "timeout",
+                f"the answer was not ready within {self.limits.timeout:g} s; send a job for large images, or try again when the "
+                "server has less to do",
+                limit=self.limits.timeout,
+            )
+            self.engine.stop(ticket, late)
+            raise late
+        finally:
+            gone.cancel()
+            answer.cancel()
+            if ticket.result.done() and not ticket.stopped:
+                self.metrics.finished(ticket)
+
+
+async def _gone(request: Request) -> None:
+    """Return when the client has closed the connection."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _shielded(inner: Future[Any]) -> Future[Any]:
+    """A copy that can be cancelled without the engine's own being cancelled."""
+    outer: Future[Any] = Future()
+
+    def pass_on(done: Future[Any]) -> None:
+        if outer.set_running_or_notify_cancel():
+            if (error := done.exception()) is not None:
+                outer.set_exception(error)
+            else:
+                outer.set_result(done.result())
+
+    inner.add_done_callback(pass_on)
+    return outer
+
+
+def _no_room(error: BaseException) -> BaseException:
+    """Of a full folder for uploads."""
+    if isinstance(error, OSError) and not isinstance(error, TimeoutError):
+        return Problem(
+            "no_room", "the folder for uploads is full; try again later, or start the server with --scratch DIR"
+        )
+    return error
