@@ -32,6 +32,7 @@ from delineate.inference.parts import PredictionContext
 from delineate.inference.plan import MaskFormat, Plan
 from delineate.inference.results import PredictionResult, write_lists
 from delineate.inference.review import checked_review, write_review
+from delineate.inference.segment import Worker
 from delineate.inference.segmenter import Segmenter
 from delineate.inference.setup import checked_axis, context_of, plan_prediction
 from delineate.inference.shown_references import NoReferences, ShownReferences
@@ -126,7 +127,7 @@ def predict_inputs(
         *model.notes,
         *_axis_notes(plan, job),
         *_postprocessing_notes(plan, model),
-        *_doubt_notes(worker),
+        *_doubt_notes(job.worker),
         *seen,
     )
     foreground = model.classes.names[1:]

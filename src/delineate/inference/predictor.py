@@ -104,7 +104,7 @@ class Predictor:
         self.precision = checked_precision(precision, self.device)
         self.postprocessing = self.ensemble.postprocessing if postprocess else None
         chosen = None if self.postprocessing is None else self.postprocessing.threshold
-        self.threshold = artefact.threshold if chosen is None else chosen
+        self.threshold = self._own_threshold = artefact.threshold if chosen is None else chosen
         """From which probability on a pixel is foreground, or in a region. Not used where several classes compete."""
 
     @property
@@ -121,6 +121,7 @@ class Predictor:
     def expected_dice(self) -> ExpectedDice | None:
         """What tells the Dice of masks. It was fitted on masks of this model alone, made as it says: of others it is None."""
         known, own = self.calibration, self.tta == "none" and self.tiling == Tiling.of(self.artefact)
+        own &= self.threshold == self._own_threshold
         return known.expected_dice if known and own and self.postprocessing == self.artefact.postprocessing else None
 
     @property
