@@ -90,6 +90,26 @@ def test_the_page_tells_what_looking_brings(predicted: Path) -> None:
     assert "Dice of the rest is 1.0000" in page or "Dice of the rest is 1" in page
 
 
+def test_the_page_goes_by_the_expected_dice_too(predicted: Path) -> None:
+    listed = predicted / "out" / "predictions.json"
+    content = json.loads(listed.read_text())
+    for at, file in enumerate(content["files"]):
+        file["expected_dice"] = 0.5 + at / 24
+    listed.write_text(json.dumps(content))
+    delineate.evaluate(predicted / "out", predicted / "masks", out=predicted / "scores")
+    assert json.loads((predicted / "scores" / "scores.json").read_text())["expected_dice"]["case11"] == 0.5 + 11 / 24
+    page = (predicted / "scores" / "report.html").read_text(encoding="utf-8")
+    assert "By the Dice that the model expects, Dice of the rest is 1" in page
+    assert "lowest expected Dice first" in page
+    off = np.mean([abs(0.5 + at / 24 - (at > 0)) for at in range(12)])
+    assert f"differ by {off:.3f}" in page
+    for file in content["files"][:1]:
+        file["expected_dice"] = None
+    listed.write_text(json.dumps(content))
+    delineate.evaluate(predicted / "out", predicted / "masks", out=predicted / "again")
+    assert "By the Dice" not in (predicted / "again" / "report.html").read_text(encoding="utf-8")
+
+
 def test_a_mask_that_was_changed_has_no_confidence(predicted: Path) -> None:
     cv2.imwrite(str(predicted / "out" / "case03.png"), np.zeros((32, 32), np.uint8))
     delineate.evaluate(predicted / "out", predicted / "masks", out=predicted / "scores")

@@ -19,6 +19,7 @@ from delineate.data.core.manifest import Case, ClassTable, LabelRule, Manifest
 from delineate.data.core.regions import parse_regions
 from delineate.data.layouts.source import DataSource, as_source
 from delineate.data.splits.run_splits import run_manifest
+from delineate.evaluation.inputs.certainty import certainty
 from delineate.evaluation.inputs.changed_predictions import lists_no_maps, prediction_notes
 from delineate.evaluation.inputs.dicom_masks import labels_matched, mask_notes
 from delineate.evaluation.inputs.grids import grid_notes
@@ -151,8 +152,8 @@ class _Opened:
     notes: tuple[str, ...] = ()
     training: dict[str, Any] | None = None
     """How the model was trained, as the predictions tell."""
-    confidence: Mapping[str, float] = field(default_factory=dict)
-    """Of the model in each unit, where `predict` has measured it."""
+    certainty: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """What the model has told of each unit."""
 
     def without_unscored(self, scored: Sequence[ScoredUnit]) -> tuple[_Opened, tuple[str, ...]]:
         """The same with those units alone that were scored, and the names of the others."""
@@ -300,8 +301,7 @@ def _write(
         extra["predictions_read"] = opened.job.predicted.reason
     if opened.training is not None:
         extra["training"] = opened.training
-    if opened.confidence:
-        extra["confidence"] = dict(opened.confidence)
+    extra.update({name: dict(told) for name, told in opened.certainty.items() if told})
     if opened.job.raters is not None:
         write_text(out / further_tables.RATERS_CSV, further_tables.raters_csv(panel))
         extra["raters"] = further_tables.raters_json(opened.job.raters, evaluation.raters)
@@ -383,22 +383,7 @@ def _open(
         panel = raters_of_cases(found)
     training = listed.training if listed is not None else None
     job = ScoringJob(found.manifest, selection, maps, panel, predicted, options.progress)
-    return _Opened(found, units, grouping, table, job, tuple(notes), training, _confidence(predictions, units, listed))
-
-
-def _confidence(predictions: Path, units: Sequence[ScoringUnit], listed: PredictionList | None) -> dict[str, float]:
-    """Of each unit; of slices that are put together the least. Nothing where a mask has been changed since, or has none."""
-    told = {} if listed is None else {predictions / file.mask: file.confidence for file in listed.files}
-    if not any(value is not None for value in told.values()) or (
-        listed is not None and listed.changed_masks(predictions)
-    ):
-        return {}
-    found = {unit.name: [told.get(path) for path, _ in unit.members] for unit in units}
-    return {
-        name: min(known)
-        for name, values in found.items()
-        if len(known := [v for v in values if v is not None]) == len(values)
-    }
+    return _Opened(found, units, grouping, table, job, tuple(notes), training, certainty(predictions, units, listed))
 
 
 def _scored(manifest: Manifest) -> Of:

@@ -60,6 +60,7 @@ class _Scores(_Part):
     regions: dict[str, list[str]] | None = None
     by_class: dict[str, Means] | None = None
     confidence: dict[str, float] | None = None
+    expected_dice: dict[str, float] | None = None
 
 
 def schema_fault(content: Any) -> str:

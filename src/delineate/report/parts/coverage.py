@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -39,6 +40,10 @@ def coverage_part(scores_file: ScoresFile) -> Html | None:
         ),
         Series("any cases", [(100 * x, found.rest[0]) for x in found.shares]),
     ]
+    by_dice = _by_expected_dice(scores_file, scores, groups)
+    if by_dice is not None:
+        points = [(100 * x, y) for x, y in zip(by_dice.shares, by_dice.rest, strict=True)]
+        curves.insert(1, Series("lowest expected Dice first", points))
     low = max(0.0, min(found.rest[0], *found.rest) - 0.1)
     chart = line_chart(curves, title=f"{title} of the rest", x_label="cases looked at, %", y_limits=(low, 1.0))
     head = ["Looked at", "Cases", f"{title} of the rest", "95 % interval", "Best possible"]
@@ -49,8 +54,33 @@ def coverage_part(scores_file: ScoresFile) -> Html | None:
         )
     ]
     return join(
-        element("p", _words(found, title)), element("div", chart, class_="grid"), table(head, rows, numeric_from=0)
+        element("p", _words(found, title)),
+        None if by_dice is None else element("p", _expected_words(scores_file, by_dice, scores, title)),
+        element("div", chart, class_="grid"),
+        table(head, rows, numeric_from=0),
     )
+
+
+def _by_expected_dice(
+    scores_file: ScoresFile, scores: Mapping[str, float], groups: Mapping[str, str]
+) -> Coverage | None:
+    """The same in the order of the Dice that the model expects; None where it tells none, or not of all that have a confidence."""
+    told: dict[str, float] = scores_file.content.get("expected_dice") or {}
+    if any(case not in told for case in scores):
+        return None
+    return coverage_of([told[case] for case in scores], list(scores.values()), [groups[case] for case in scores])
+
+
+def _expected_words(scores_file: ScoresFile, found: Coverage, scores: Mapping[str, float], title: str) -> str:
+    at, (low, high) = found.shares.index(_QUOTED), found.correlation_interval
+    told: dict[str, float] = scores_file.content["expected_dice"]
+    words = f"By the Dice that the model expects, {title} of the rest is {number(found.rest[at])}"
+    if math.isfinite(found.correlation):
+        words += f" (Spearman's ρ = {found.correlation:.2f} [{low:.2f}, {high:.2f}])"
+    if headline_metric(scores_file) != "dice":
+        return f"{words}."
+    off = np.mean([abs(told[case] - value) for case, value in scores.items()])
+    return f"{words}. Expected and true Dice of a case differ by {number(float(off))} on average."
 
 
 def _words(found: Coverage, title: str) -> str:
