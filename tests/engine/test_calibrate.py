@@ -103,7 +103,7 @@ def test_a_run_gets_what_its_validation_asks_for(run: Path, data: Path, tmp_path
     assert (on.split, on.cases, on.before) == ("val", 6, found.before)
     card = (run / "card.md").read_text()
     assert "no component below 10 px" in card
-    assert "- Calibration on 6 validation cases of 6 groups, cross-validated: NLL" in card
+    assert "cross-validated, 6 validation cases of 6 groups: NLL" in card
     assert "\n## Post-processing\n" in card
     assert RunFolder(run).read_summary()["postprocessing"] == found.words
 
@@ -210,7 +210,7 @@ def test_wrong_inputs(run: Path, data: Path, tmp_path: Path, monkeypatch: pytest
         (alone, ArtefactError, "holds no manifest.json"),
         (empty, ArtefactError, "holds no model.safetensors"),
         (tmp_path / "none", ArtefactError, "does not exist"),
-        (few, DataError, "has 4 validation cases with masks; post-processing is chosen on 5 or more"),
+        (few, DataError, "has 4 validation cases with masks; calibration needs 5 or more"),
     ]:
         with pytest.raises(error, match=words) as caught:
             api.calibrate(path, device="cpu")

@@ -137,7 +137,8 @@ def test_what_info_and_card_say(tmp_path: Path) -> None:
     assert info.to_json()["output"]["temperatures"] == [1.5]
     card = model_card(info)
     assert "temperature 1.5" in card
-    assert "ECE 0.2000 [0.1000, 0.3000] before" in card
+    assert "without and with these temperatures, cross-validated, 8 validation cases of 8 groups: NLL" in card
+    assert "ECE 0.2000 [0.1000, 0.3000] → 0.2000 [0.1000, 0.3000]" in card
     save(tmp_path / "model.safetensors", model(None))
     assert "Calibration: none" in model_card(read_info(tmp_path))
 

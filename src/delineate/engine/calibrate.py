@@ -215,7 +215,7 @@ class _Work:
 def _opened(path: Path) -> tuple[RunFolder, Artefact]:
     if path.is_file():
         raise ArtefactError(
-            f"{path} is a model file; give its run folder: post-processing is chosen on the run's validation cases"
+            f"{path} is a model file; give its run folder: calibration looks at the run's validation cases"
         )
     folder = RunFolder(path)
     if path.is_dir() and not folder.manifest.is_file():
@@ -224,7 +224,7 @@ def _opened(path: Path) -> tuple[RunFolder, Artefact]:
     if artefact.method.kind != "dense":
         raise ArtefactError(
             f"{path}: '{artefact.method.info.name}' is a few-shot method, whose classes are those of the examples it is given; "
-            "only models that segment by themselves have a post-processing"
+            "only models that segment by themselves are calibrated"
         )
     return folder, artefact
 
@@ -244,8 +244,8 @@ def _of_slices(names: Sequence[str]) -> str | None:
 def _check_number(folder: RunFolder, number: int) -> None:
     if number < FEWEST_CASES:
         raise DataError(
-            f"{folder.path} has {count(number, 'validation case')} with masks; post-processing is chosen on {FEWEST_CASES} or "
-            "more, since on fewer it would fit their chance; train with a larger validation split"
+            f"{folder.path} has {count(number, 'validation case')} with masks; calibration needs {FEWEST_CASES} or more, since "
+            "on fewer it would fit their chance; train with a larger validation split"
         )
 
 

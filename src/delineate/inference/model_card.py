@@ -252,15 +252,13 @@ def _calibration(record: CalibrationRecord | None) -> list[str]:
         return ["Calibration: none; probabilities are those of the network"]
     lines = [f"Calibration: {one}" for one in record.remarks]
     if record.figures is not None:
-        tried = "with the temperatures" if record.temperatures else "with the temperature that was tried"
         means = [
-            f"{title} {one.before.words} before, {one.after.words} {tried}"
+            f"{title} {one.before.words}" + (f" → {one.after.words}" if record.temperatures else "")
             for title, one in record.figures.by_title.items()
         ]
-        lines.append(
-            f"Calibration on {count(record.cases, 'validation case')} of {count(record.groups, 'group')}, cross-validated: "
-            + "; ".join(means)
-        )
+        how = "without and with these temperatures, cross-validated, " if record.temperatures else ""
+        cases = f"{count(record.cases, 'validation case')} of {count(record.groups, 'group')}"
+        lines.append(f"Calibration of pixels, {how}{cases}: {'; '.join(means)}")
     if record.expected_dice is not None:
         lines.append(f"Expected Dice of a mask: {record.expected_dice.words}, cross-validated")
     return lines
