@@ -12,6 +12,7 @@ from delineate.data.core.geometry import sizes
 from delineate.data.doctor.dicom_rows import dicom_words
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS, ImageHandle
 from delineate.data.formats.dicom.handle import DicomHandle
+from delineate.data.formats.dicom.slide import DicomSlide
 from delineate.data.formats.registry import open_image
 from delineate.inference.inputs import find_inputs
 
@@ -69,6 +70,6 @@ def check_images(
 
 
 def _words(handle: ImageHandle) -> str:
-    if isinstance(handle, DicomHandle):
+    if isinstance(handle, DicomHandle | DicomSlide):
         return dicom_words(handle)
     return f"{sizes(handle.shape)}, {' + '.join(handle.channels)}, {handle.dtype}"

@@ -35,6 +35,8 @@ def why_not(image: Path, format: DicomFormat) -> str:
     series = next((one for at, one in scan(address.place).series if at.key == address.key), None)
     if series is None:
         return ""  # reading it says what is wrong
+    if series.kind == "slide":
+        return "is a slide, of which no DICOM masks are written"
     header = series.frames[0].header
     if format == "rtstruct" and series.geometry is None:
         return "has no slices with positions, which an RTSTRUCT needs"

@@ -21,7 +21,7 @@ from delineate.common.errors import DataError, NotFiniteError
 from delineate.data.augment.patches import Corner, Size, cut
 from delineate.data.core.input_spec import InputSpec, Pixels
 from delineate.data.formats.contract import ANY_SIZE, ImageHandle
-from delineate.data.formats.registry import image_suffix, open_image
+from delineate.data.formats.registry import open_image, reader_of
 from delineate.data.formats.tiff_tiled import TiledTiff
 from delineate.inference.geojson import write_geojson
 from delineate.inference.glass import RULE, is_glass, leaves_out
@@ -45,8 +45,6 @@ __all__ = ["LARGE", "FileTiles", "StreamedPicture", "TileSegmenter", "reads_by_w
 LARGE = 1 << 26
 """Pixels from which on a picture is read by windows (67 megapixels)."""
 _BYTES, _WORDS = np.dtype(np.uint8), np.dtype(np.uint16)
-_WINDOWED = (".tif", ".tiff")
-"""Endings of formats that can be read so."""
 
 
 @runtime_checkable
@@ -72,9 +70,9 @@ def reads_by_windows(image: Path, predictor: Segmenter, mpp: float | None = None
         return False
     if mpp is not None:
         return True
-    if image_suffix(image) not in _WINDOWED:
-        return False
     try:
+        if not reader_of(image).windowed:
+            return False
         handle = open_image(image, max_pixels=ANY_SIZE)
     except DataError:
         return False

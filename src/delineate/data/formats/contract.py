@@ -379,6 +379,8 @@ class Reader(ABC):
     """With which names of its files end, in lower case, each with its dot: `(".nii", ".nii.gz")`."""
     kind: ClassVar[Kind] = "picture"
     writer: ClassVar[Writer | None] = None
+    windowed: ClassVar[bool] = False
+    """Of a format of pictures: whether opening a large file reads its header alone, so that it can be asked for windows."""
     framed: ClassVar[bool] = False
     """Of a format of pictures: whether its files may hold several images, as volumes' may, with addresses (`FILE#2`)."""
 

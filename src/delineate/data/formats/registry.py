@@ -60,6 +60,7 @@ FORMATS = Plugins(
     {
         "raster": "delineate.data.formats.pictures:Raster",
         "tiff": "delineate.data.formats.tiff_files:Tiff",
+        "slides": "delineate.data.formats.slides:Slides",
         "npy": "delineate.data.formats.npy:Npy",
         "nifti": "delineate.data.formats.nifti:Nifti",
         "itk": "delineate.data.formats.itk:Itk",

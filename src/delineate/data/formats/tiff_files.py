@@ -72,6 +72,7 @@ class Tiff(Raster):
     name = "tiff"
     suffixes = (".tif", ".tiff")
     writer = _TiffWriter()
+    windowed = True
     framed = True
 
     def open(self, path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageHandle:

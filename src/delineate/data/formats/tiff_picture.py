@@ -15,6 +15,7 @@ from delineate.data.formats.pictures import PictureHandle
 from delineate.data.formats.tiff_directory import Content, Directory, smaller_copies
 from delineate.data.formats.tiff_scale import microns_of
 from delineate.data.formats.tiff_windows import TiffWindows
+from delineate.data.formats.window_place import inside
 
 __all__ = ["TiffPicture"]
 
@@ -98,11 +99,7 @@ class _Copy(ImageHandle):
 
 def _window(handle: ImageHandle, windows: TiffWindows, y: int, x: int, height: int, width: int) -> Pixels:
     """The part of a window that lies inside of the picture."""
-    rows, columns = handle.shape
-    top, left = min(max(y, 0), rows), min(max(x, 0), columns)
-    height, width = min(y + height, rows) - top, min(x + width, columns) - left
-    if min(height, width) < 1:
-        raise IndexError(f"a window at row {y} and column {x} lies outside of {handle.path} ({columns}×{rows})")
+    top, left, height, width = inside(handle, y, x, height, width)
     with images.named(handle.path):
         return images.typed(windows.read(top, left, height, width), handle.path)
 

@@ -111,7 +111,7 @@ def add_dicom(tree: Tree) -> DicomSet | None:
     files = {path: _file(tree.root, path, several) for path in whole}
     _match_by_grid(tree, {path: file for path, file in files.items() if whole[path].geometry is not None}, files)
     for path, file in files.items():
-        (tree.images if whole[path].kind == "image" else tree.volumes).append(file)
+        (tree.images if whole[path].kind != "series" else tree.volumes).append(file)
     findings = [Finding("error", f"{at}: {one.fault}", "restore or remove it") for at, one in found.series if one.fault]
     faults = [line for line in found.faults if line not in set(found.masks.values())]
     findings += _about(list(whole.values()), faults, found.directory)

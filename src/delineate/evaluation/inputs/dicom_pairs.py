@@ -11,6 +11,7 @@ from delineate.data.core.findings import some
 from delineate.data.core.manifest import Case, Manifest
 from delineate.data.formats.dicom.address import DicomAddress
 from delineate.data.formats.dicom.handle import DicomHandle
+from delineate.data.formats.dicom.slide import DicomSlide
 from delineate.data.formats.registry import open_image
 from delineate.evaluation.inputs.dicom_masks import file_of, names_of
 from delineate.evaluation.inputs.numbered_cases import file_names
@@ -117,7 +118,7 @@ def _of_case(manifest: Manifest, case: Case) -> _Source | None:
     if image is None or DicomAddress.parse(image) is None:
         return _of_mask(manifest.path(case.masks[0]))
     handle = open_image(image)
-    assert isinstance(handle, DicomHandle), "an address of DICOM"
+    assert isinstance(handle, DicomHandle | DicomSlide), "an address of DICOM"
     headers = [frame.header for frame in handle.frames]
     series = frozenset({headers[0].series} - {""})
     return _Source(series, frozenset(header.instance for header in headers), headers[0].frame_of_reference)

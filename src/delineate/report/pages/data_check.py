@@ -251,8 +251,9 @@ def _display_range(report: CheckReport, case: Case) -> tuple[float, float] | Non
     if report.manifest.channels or DicomAddress.parse(case.images[0]) is None:
         return None
     handle = open_image(report.manifest.path(case.images[0]))
-    assert isinstance(handle, DicomHandle), "an address of DICOM"
-    return None if handle.series.geometry is None else display_range(handle.frames[len(handle.frames) // 2])
+    if not isinstance(handle, DicomHandle) or handle.series.geometry is None:
+        return None
+    return display_range(handle.frames[len(handle.frames) // 2])
 
 
 def _pixels_of(report: CheckReport) -> SamplePixels:

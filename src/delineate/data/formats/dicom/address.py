@@ -1,4 +1,5 @@
-"""Addresses of DICOM images: `PLACE#series-0123456789` has slices, `PLACE#image-0123456789` is a picture.
+"""Addresses of DICOM images: `PLACE#series-0123456789` has slices, `PLACE#image-0123456789` is a picture,
+`PLACE#slide-0123456789` a slide.
 
 The place is a file, or the folder that the files of a series lie in. The name behind it is a hash of DICOM's UIDs: it says nothing
 of a patient, and stays the same when other series are added. Where only some slices of a series are meant, their numbers follow,
@@ -17,7 +18,7 @@ from delineate.data.formats.dicom.series import Kind
 __all__ = ["DicomAddress"]
 
 _ADDRESS = re.compile(
-    r"(?P<place>.+)#(?P<kind>series|image)-(?P<key>[0-9a-f]{10})(?::(?P<slices>\d+-\d+(?:,\d+-\d+)*))?", re.DOTALL
+    r"(?P<place>.+)#(?P<kind>series|image|slide)-(?P<key>[0-9a-f]{10})(?::(?P<slices>\d+-\d+(?:,\d+-\d+)*))?", re.DOTALL
 )
 
 

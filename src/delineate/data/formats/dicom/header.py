@@ -28,6 +28,8 @@ _NO_IMAGES = {
     "1.2.840.10008.5.1.4.1.1.30": "a parametric map",
 }
 """Classes of objects that are no images of a patient, though some hold pixels."""
+_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
+"""VL Whole Slide Microscopy."""
 _MASKS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7", "1.2.840.10008.5.1.4.1.1.481.3")
 """Those of them that mark regions in images (`data.formats.dicom_masks`)."""
 _MARKS = (
@@ -111,6 +113,8 @@ class Header:
     """Whether the pixels may show text of the patient."""
     face: bool
     """Whether they may show a face."""
+    matrix: tuple[int, int] | None
+    """Of a slide, height and width of the picture that its frames are tiles of; None of other images."""
     size: int
     """Bytes that the pixels take, unpacked; of an unpacked file these are there, or it is truncated."""
 
@@ -154,7 +158,7 @@ def read_frames(path: Path, dataset: Any) -> tuple[Frame, ...]:
         dataset: its header (`files.read_dataset`).
 
     Returns:
-        Them in the order of the file.
+        Them in the order of the file; of a slide, whose frames are tiles, the first one.
 
     Raises:
         NotAnImageError: in one line that names the file: it holds something else.
@@ -171,6 +175,8 @@ def read_frames(path: Path, dataset: Any) -> tuple[Frame, ...]:
     """
     header = _header(path, dataset)
     shared = _items(dataset, "SharedFunctionalGroupsSequence")
+    if header.matrix is not None:
+        return (_frame(header, 0, [*shared[:1], dataset]),)
     each = _items(dataset, "PerFrameFunctionalGroupsSequence")
     if each and len(each) != header.frames:
         raise DataError(f"{path} describes {len(each)} frames but says that it has {header.frames}; restore it")
@@ -246,8 +252,14 @@ def _header(path: Path, dataset: Any) -> Header:
         private=has_private_tags(dataset),
         burned_in=may_show_text(dataset),
         face=may_show_a_face(dataset),
+        matrix=_matrix(path, dataset) if sop_class == _SLIDE else None,
         size=rows * columns * frames * samples * allocated // 8,
     )
+
+
+def _matrix(path: Path, dataset: Any) -> tuple[int, int] | None:
+    rows, columns = whole(dataset, "TotalPixelMatrixRows", path), whole(dataset, "TotalPixelMatrixColumns", path)
+    return None if rows is None or columns is None else (rows, columns)
 
 
 def _pixel_size(path: Path, dataset: Any) -> tuple[tuple[float, float] | None, str]:

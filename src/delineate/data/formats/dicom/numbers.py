@@ -18,10 +18,12 @@ __all__ = ["RANGES", "number", "numbers", "tag_of", "whole"]
 
 _COUNT = (-(2.0**31), 2.0**31)
 _SPACING = (1e-4, 100.0)
+_MATRIX = (-10_000_000, 10_000_000)
 RANGES: dict[str, tuple[float, float]] = {
     "AcquisitionNumber": _COUNT,
     "BitsAllocated": (1, 64),
     "BitsStored": (1, 64),
+    "ColumnPositionInTotalImagePixelMatrix": _MATRIX,
     "Columns": (1, 65535),
     "ContourData": (-1e5, 1e5),
     "HighBit": (0, 63),
@@ -31,6 +33,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "InstanceNumber": _COUNT,
     "MaximumFractionalValue": (1, 255),
     "NumberOfFrames": (1, 1_000_000),
+    "NumberOfOpticalPaths": (1, 65535),
     "PhysicalDeltaX": (-10.0, 10.0),
     "PhysicalDeltaY": (-10.0, 10.0),
     "PixelPaddingRangeLimit": _COUNT,
@@ -44,12 +47,16 @@ RANGES: dict[str, tuple[float, float]] = {
     "RescaleIntercept": (-1e7, 1e7),
     "RescaleSlope": (-1e6, 1e6),
     "ROINumber": (0, 65535),
+    "RowPositionInTotalImagePixelMatrix": _MATRIX,
     "Rows": (1, 65535),
     "SamplesPerPixel": (1, 4),
     "SegmentNumber": (0, 65535),
     "SeriesNumber": _COUNT,
     "SliceThickness": (1e-4, 1e4),
     "SpacingBetweenSlices": (-1000.0, 1000.0),
+    "TotalPixelMatrixColumns": (1, 10_000_000),
+    "TotalPixelMatrixFocalPlanes": (1, 65535),
+    "TotalPixelMatrixRows": (1, 10_000_000),
     "WindowCenter": (-1e7, 1e7),
     "WindowWidth": (1e-6, 1e8),
 }

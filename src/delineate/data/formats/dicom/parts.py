@@ -65,7 +65,7 @@ def join_files(files: Sequence[Path]) -> Joined:
         images.append((address, part_of(known, address.slices)))
         if address.slices:
             notes.append(
-                f"{len(series.frames)} of the {len(known.frames)} slices of {replace(address, slices=())} were given"
+                f"{len(series.frames)} of the {len(known.frames)} {_called(known)} of {replace(address, slices=())} were given"
             )
     order = {file: at for at, file in enumerate(files)}
     images.sort(key=lambda one: min(order.get(frame.path, len(order)) for frame in one[1].frames))
@@ -109,6 +109,10 @@ def _in_folder(series: Series, paths: Collection[Path]) -> tuple[DicomAddress, S
     raise DataError(
         f"{names} in {folder} are slices of several stacks there; give the folder, or the address of a stack"
     )
+
+
+def _called(series: Series) -> str:
+    return "sizes" if series.kind == "slide" else "slices"
 
 
 def _runs(numbers: Sequence[int]) -> list[tuple[int, int]]:

@@ -18,11 +18,11 @@ from delineate.data.formats.dicom.files import read_dataset
 from delineate.data.formats.dicom.header import Frame
 from delineate.data.formats.dicom.package import pydicom
 
-__all__ = ["COLORS", "iter_frames", "read_frame"]
+__all__ = ["COLORS", "GRAYS", "UNPACKED", "decoder_of", "iter_frames", "read_frame"]
 
 COLORS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT", "YBR_PARTIAL_420", "PALETTE COLOR")
 """Photometric interpretations that become RGB."""
-_GRAYS = ("MONOCHROME1", "MONOCHROME2")
+GRAYS = ("MONOCHROME1", "MONOCHROME2")
 _J2K = ("pylibjpeg", "pylibjpeg pylibjpeg-openjpeg")
 _JPEG_LS = ("pyjpegls", "pyjpegls")
 _OURS = "delineate"
@@ -44,7 +44,7 @@ _DECODERS = {
 }
 """Transfer syntax → the decoder that is used, and what to install for it. GDCM, which pydicom would ask first, is never used: a
 damaged file makes it end the whole program."""
-_UNPACKED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2")
+UNPACKED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2")
 _RLE = "1.2.840.10008.1.2.5"
 _EXTENDED, _PILLOW = "1.2.840.10008.1.2.4.51", "pillow"
 _UID = re.compile(r"[0-9.]{1,64}")
@@ -73,7 +73,7 @@ def read_frame(frame: Frame) -> tuple[NDArray[Any], Any]:
         (128, 128)
     """
     header = frame.header
-    if header.photometric not in _GRAYS + COLORS:
+    if header.photometric not in GRAYS + COLORS:
         kind = header.photometric or "an unknown kind of"
         raise DataError(f"{header.path} has {kind} pixels, which are not readable; convert it to RGB")
     dataset = read_dataset(header.path, pixels=header.frames == 1)
@@ -116,21 +116,21 @@ def iter_frames(path: Path, dataset: Any, bits: int) -> Iterator[NDArray[Any]]:
         DataError: a way of packing that no decoder here reads. What decoders raise for damaged pixels passes through.
     """
     iter_pixels, syntax = pydicom().pixels.iter_pixels, str(dataset.file_meta.TransferSyntaxUID)
-    if syntax in _UNPACKED:
+    if syntax in UNPACKED:
         yield from iter_pixels(dataset)
     else:
-        yield from iter_pixels(dataset, decoding_plugin=_decoder(path, bits, syntax))
+        yield from iter_pixels(dataset, decoding_plugin=decoder_of(path, bits, syntax))
 
 
 def _decoded(source: Any, frame: Frame, syntax: str) -> NDArray[Any]:
     """`source`: a path, or the data set of a file of one frame."""
     decode = pydicom().pixels.pixel_array
-    if syntax in _UNPACKED or not syntax:
+    if syntax in UNPACKED or not syntax:
         return decode(source, index=frame.index)
-    return decode(source, index=frame.index, decoding_plugin=_decoder(frame.path, frame.header.bits, syntax))
+    return decode(source, index=frame.index, decoding_plugin=decoder_of(frame.path, frame.header.bits, syntax))
 
 
-def _decoder(path: Path, bits: int, syntax: str) -> str:
+def decoder_of(path: Path, bits: int, syntax: str) -> str:
     """The decoder of a transfer syntax. Raises `DataError` where there is none, or it is not installed."""
     _add_decoder()
     if syntax not in _DECODERS:

@@ -7,12 +7,14 @@ from pathlib import Path
 
 from delineate.common.errors import DataError
 from delineate.data.core.findings import some
-from delineate.data.formats.contract import DEFAULT_MAX_PIXELS, Reader
+from delineate.data.formats.contract import DEFAULT_MAX_PIXELS, ImageHandle, Reader
 from delineate.data.formats.dicom.address import DicomAddress
 from delineate.data.formats.dicom.files import SUFFIXES, is_dicom, looks_like_dicom
 from delineate.data.formats.dicom.handle import DicomHandle
 from delineate.data.formats.dicom.parts import part_of
 from delineate.data.formats.dicom.scan import Found, scan
+from delineate.data.formats.dicom.series import Series
+from delineate.data.formats.dicom.slide import DicomSlide
 
 __all__ = ["Dicom"]
 
@@ -23,6 +25,7 @@ class Dicom(Reader):
     name = "dicom"
     suffixes = SUFFIXES
     kind = "packed"
+    windowed = True
 
     def sniff(self, path: Path, first: bytes) -> bool:
         if first:
@@ -36,7 +39,7 @@ class Dicom(Reader):
         found = DicomAddress.parse(address)
         return found is not None and found.kind == "series"
 
-    def open(self, path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> DicomHandle:
+    def open(self, path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageHandle:
         """A file or folder is opened where it holds one image. Raises `DataError` as `scan`, and for a series with a fault."""
         address = DicomAddress.parse(path)
         if address is not None:
@@ -44,7 +47,7 @@ class Dicom(Reader):
             series = next((one for at, one in found.series if at.key == address.key), None)
             if series is None:
                 raise DataError(f"{path} is not there{_instead(found)}")
-            return DicomHandle(path, part_of(series, address.slices), max_pixels)
+            return _opened(path, part_of(series, address.slices), max_pixels)
         found = scan(path)
         if not found.series and found.faults:
             raise DataError(found.faults[0])
@@ -53,7 +56,11 @@ class Dicom(Reader):
         if len(found.series) > 1:
             names = some([str(at) for at, _ in found.series], 3)
             raise DataError(f"{path} holds {len(found.series)} DICOM images; give the address of one: {names}")
-        return DicomHandle(path, found.series[0][1], max_pixels)
+        return _opened(path, found.series[0][1], max_pixels)
+
+
+def _opened(path: Path, series: Series, max_pixels: int) -> ImageHandle:
+    return (DicomSlide if series.kind == "slide" else DicomHandle)(path, series, max_pixels)
 
 
 def _few(folder: Path) -> list[Path]:

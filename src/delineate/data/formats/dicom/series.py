@@ -4,6 +4,7 @@ The rules, which docs/how-to/dicom.md tells users:
 
 - Slices belong together that have the same series UID, size, pixel spacing and orientation.
 - Where several lie at one place, they are parted by the first tag that parts them (echo, phase, acquisition, b-value, …).
+- The files of a slide (whole slide microscopy) are its sizes, and make one picture (`slide_levels`).
 - A stack is sorted along its normal. It is refused, with positions, where two slices lie at one place or distances differ.
 """
 
@@ -22,12 +23,13 @@ from delineate.data.formats.dicom.copies import once
 from delineate.data.formats.dicom.grid import grid_of
 from delineate.data.formats.dicom.header import Frame
 from delineate.data.formats.dicom.numbers import tag_of
+from delineate.data.formats.dicom.slide_levels import beside_slide, is_level, levels_of
 from delineate.data.formats.dicom.stacks import stacks_of
 
 __all__ = ["Kind", "Series", "series_of"]
 
-Kind = Literal["series", "image"]
-"""`series`: has slices or frames; `image`: a picture."""
+Kind = Literal["series", "image", "slide"]
+"""`series`: has slices or frames; `image`: a picture; `slide`: a picture in tiles, in several sizes."""
 _ANGLE, _SPACING = 2e-3, 1e-3
 """Orientations (cosines) and spacings (share) that differ less are the same."""
 _SLICES = ("1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.128")
@@ -45,7 +47,7 @@ class Series:
     key: str
     """By which addresses name it."""
     frames: tuple[Frame, ...]
-    """In the order of the image's slices."""
+    """In the order of the image's slices; of a slide the first of each of its sizes, the largest first."""
     geometry: Geometry | None
     """Of a stack; None of a picture, of frames without positions, and of a stack with a fault."""
     notes: tuple[str, ...] = ()
@@ -92,8 +94,11 @@ def series_of(frames: Iterable[Frame]) -> list[Series]:
     stacks: dict[str, list[list[Frame]]] = {}
     found: list[Series] = []
     alone: dict[str, list[Frame]] = {}
+    slides: dict[str, list[Frame]] = {}
     for frame in unique.frames:
-        if frame.place is not None:
+        if is_level(frame):
+            slides.setdefault(frame.header.series or str(frame.path.parent), []).append(frame)
+        elif frame.place is not None:
             _add(stacks.setdefault(frame.header.series or str(frame.path.parent), []), frame)
         else:
             alone.setdefault(frame.header.instance, []).append(frame)
@@ -112,7 +117,10 @@ def series_of(frames: Iterable[Frame]) -> list[Series]:
             )
             order[made.key] = _hash(name), number
             found.append(made)
-    found += [_frames_of_file(part) for part in alone.values()]
+    for name, given in slides.items():
+        kept, left = levels_of(given)
+        found.append(Series("slide", _hash(f"slide {name}"), kept, None, left))
+    found += [_frames_of_file(part) for part in alone.values() if not beside_slide(part[0], slides)]
     found = [_differing(one, unique.differing) for one in found]
     return sorted(found, key=lambda one: (_number(one), *order.get(one.key, (one.key, 0))))
 

@@ -1,0 +1,62 @@
+"""Slides of scanners and of DICOM are predicted from file to file: the mask is that of the same picture in a TIFF file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from delineate.artefact.format import Artefact
+from delineate.common.errors import DataError
+from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.manifest import ClassTable
+from delineate.inference import streaming
+from delineate.inference.files import predict_files
+from delineate.inference.predictor import Predictor
+from micro_method import brightness
+from slides_made import dicom_slide, tissue, write_svs
+
+IMAGE = tissue(520, 700)
+TAGS = {"resolution": (20000, 20000), "resolutionunit": "CENTIMETER", "photometric": "rgb", "metadata": None}
+
+
+@pytest.fixture
+def model(monkeypatch: pytest.MonkeyPatch) -> Predictor:
+    monkeypatch.setattr(streaming, "LARGE", 1)
+    return Predictor(Artefact(brightness(), InputSpec(size=(64, 64), fit="patch"), ClassTable()), "cpu")
+
+
+def test_masks_are_those_of_the_same_picture(model: Predictor, tmp_path: Path) -> None:
+    pytest.importorskip("openslide")
+    write_svs(tmp_path / "a.svs", IMAGE)
+    dicom_slide(tmp_path / "dicom", IMAGE)
+    tifffile.imwrite(tmp_path / "plain.tif", IMAGE, tile=(64, 64), **TAGS)
+    given = [tmp_path / name for name in ("a.svs", "dicom", "plain.tif")]
+    result = predict_files(model, given, tmp_path / "out", mpp=1.0, format="geojson", overlay=True)
+    assert not result.failures
+    masks = [tifffile.imread(tmp_path / "out" / f"{name}.tif", key=0) for name in ("a", "case_0001", "plain")]
+    assert masks[0].shape == (260, 350)
+    assert 0 < masks[0].mean() < 255
+    assert np.array_equal(masks[0], masks[2])
+    assert np.array_equal(masks[1], masks[2])
+    outlines = [json.loads((tmp_path / f"out/outlines/{name}.geojson").read_text()) for name in ("a", "plain")]
+    assert outlines[0] == outlines[1]
+    assert {path.name for path in (tmp_path / "out/overlays").iterdir()} == {"a.png", "case_0001.png", "plain.png"}
+
+
+def test_a_damaged_slide_leaves_no_file(model: Predictor, tmp_path: Path) -> None:
+    folder = dicom_slide(tmp_path / "dicom", IMAGE)
+    (folder / "1.dcm").write_bytes((folder / "1.dcm").read_bytes()[:-400_000])
+    result = predict_files(model, [folder], tmp_path / "out", format="geojson")
+    assert "truncated" in str(result.failures[0].error)
+    assert not list((tmp_path / "out").rglob("*.tif"))
+    assert not list((tmp_path / "out").rglob("*.geojson"))
+
+
+def test_no_dicom_mask_of_a_slide(model: Predictor, tmp_path: Path) -> None:
+    folder = dicom_slide(tmp_path / "dicom", IMAGE)
+    with pytest.raises(DataError, match="which TIFF allows and dicom-seg does not"):
+        predict_files(model, [folder], tmp_path / "out", format="dicom-seg")
