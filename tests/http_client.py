@@ -18,8 +18,10 @@ from PIL import Image
 from delineate.artefact.format import Artefact, save
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
+from delineate.fewshot.predictor import load as load_fewshot
 from delineate.inference.model_info import read_info
 from delineate.inference.predictor import load
+from delineate.methods import registry
 from delineate.serve.models import ServedModel
 from delineate.serve.server import Serving, Settings
 from micro_method import brightness
@@ -44,6 +46,7 @@ class Client:
     """Talks to a server."""
 
     serving: Serving
+    key: str = ""
 
     def __call__(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
@@ -87,6 +90,14 @@ def served(folder: Path, name: str, classes: ClassTable | None = None, **spec: A
     return ServedModel(name, load(path, "cpu"), read_info(path))
 
 
+def served_few(folder: Path) -> ServedModel:
+    """A model that segments by examples."""
+    method = registry.create("few")
+    path = folder / "few.safetensors"
+    save(path, Artefact(method.eval(), InputSpec(size=(32, 32)), ClassTable()))
+    return ServedModel("few", load_fewshot(path, "cpu"), read_info(path))
+
+
 def start(models: list[ServedModel], settings: Settings) -> tuple[Serving, threading.Thread]:
     """A server that is ready."""
     serving = Serving(models, settings)
@@ -97,6 +108,16 @@ def start(models: list[ServedModel], settings: Settings) -> tuple[Serving, threa
         time.sleep(0.01)
     assert serving.service.ready, serving.service.fault
     return serving, thread
+
+
+def volume(folder: Path, shape: tuple[int, int, int] = (20, 24, 7), seed: int = 0) -> bytes:
+    """A NIfTI file with a bright block, whose voxels are 1×1×3 mm."""
+    import nibabel
+
+    voxels = np.random.default_rng(seed).normal(100, 5, shape).astype(np.float32)
+    voxels[4:12, 6:18, 2:5] += 100
+    nibabel.save(nibabel.Nifti1Image(voxels, np.diag([1, 1, 3, 1])), folder / "volume.nii.gz")
+    return (folder / "volume.nii.gz").read_bytes()
 
 
 def picture(height: int = 20, width: int = 30, seed: int = 0) -> bytes:

@@ -72,7 +72,7 @@ def test_json_has_the_mask_and_the_maps(client: Client):
     for one in image["masks"]:
         assert np.array_equal(decode(one["counts"], one["size"]), mask == one["class"])
     assert [one["name"] for one in image["probabilities"]] == ["background", "a", "b", "c"]
-    assert 0 < image["confidence"] <= 1
+    assert 0 < image["doubt"]["confidence"] <= 1
     assert [one["percent"] for one in image["classes"]] == pytest.approx([100 * (mask == k).mean() for k in (1, 2, 3)])
 
 
@@ -135,7 +135,7 @@ def test_what_is_wrong_is_said_with_a_code(client: Client, path: str, body: byte
 def test_models_and_probes(client: Client):
     assert client.get("/healthz").json() == {"status": "ok"}
     assert client.get("/readyz").status == 200
-    assert [model["name"] for model in client.get("/v1/models").json()["models"]] == ["one", "four", "volumes"]
+    assert [model["name"] for model in client.get("/v1/models").json()["models"]] == ["one", "four", "volumes", "few"]
     about = client.get("/v1/models/four").json()
     assert about["masks"]["outputs"] == 4
     assert [one["name"] for one in about["info"]["classes"]] == ["background", "a", "b", "c"]

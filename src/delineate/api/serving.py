@@ -91,6 +91,8 @@ def _settings(options: ServeOptions) -> Settings:
         batch=options["batch_size"],
         workers=options["workers"],
         scratch=_path(options["scratch"]),
+        collection=_path(options["collect"]),
+        pacs=options["pacs"],
         limits=limits,
     )
 

@@ -74,6 +74,10 @@ class Part(Protocol):
     def spacing(self) -> PixelSpacing | None:
         """Of its pixels in mm; None where it is not known."""
 
+    @property
+    def siblings(self) -> int:
+        """How many parts its item has."""
+
     def read(self) -> Pixels:
         """Its pixels. Raises `DataError`, or one of `NO_MEMORY`."""
 

@@ -46,6 +46,11 @@ class Picture:
             return self.item.spacing
         return _spacing_of(self.item.image, self.job.max_pixels)
 
+    @property
+    def siblings(self) -> int:
+        """As `Part.siblings`."""
+        return 1
+
     def read(self) -> Pixels:
         """As `Part.read`."""
         spec = self.job.worker.predictor.spec

@@ -116,6 +116,7 @@ class StreamedPicture:
 
     item: Item
     job: PredictionContext
+    siblings: int = 1
 
     def predict(self) -> FileResult:
         """All of it. A fault is told in the result, and no file of the item is left then."""

@@ -68,6 +68,11 @@ class Slice:
         """As `Part.spacing`."""
         return self.volume.pixel_spacing(self.axis)
 
+    @property
+    def siblings(self) -> int:
+        """As `Part.siblings`."""
+        return sum(map(self.volume.depth, self.volume.axes))
+
     def read(self) -> Pixels:
         """As `Part.read`."""
         return self.volume.slice(self.axis, self.index)
@@ -91,6 +96,7 @@ class Unreadable:
     item: Item
     error: Exception
     spacing: None = None
+    siblings: int = 1
 
     def read(self) -> Pixels:
         """As `Part.read`."""

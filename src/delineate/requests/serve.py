@@ -85,6 +85,23 @@ class ServeOptions(TypedDict, total=False):
         Option(help="Time for what was accepted when the server is asked to stop.", default="60s", metavar="TIME"),
     ]
     workers: Annotated[int, Option(help="Threads that decode and encode.", default=4, least=1)]
+    collect: Annotated[
+        Path | str | None,
+        Option(
+            help="Keep corrections that are sent, in this folder, as data sets to train on.",
+            metavar="DIR",
+            shown="nothing is kept",
+        ),
+    ]
+    pacs: Annotated[
+        str | None,
+        Option(
+            help="Root of a DICOMweb service, such as http://127.0.0.1:8042/dicom-web: series are fetched from it, and their "
+            "segmentations stored.",
+            metavar="URL",
+            shown="none",
+        ),
+    ]
     scratch: Annotated[
         Path | str | None,
         Option(

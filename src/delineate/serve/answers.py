@@ -6,7 +6,7 @@ import base64
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 from zipfile import ZIP_STORED, ZipFile
@@ -16,13 +16,16 @@ from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
 from delineate.data.formats.annotations.run_lengths import encode
+from delineate.data.formats.contract import FULL
 from delineate.data.formats.registry import open_image, read_mask
+from delineate.inference.parts import PredictionContext
 from delineate.inference.plan import Item
 from delineate.inference.results import FileResult
 from delineate.inference.segmenter import Segmenter
 from delineate.inference.write import mask_values
 from delineate.serve.models import ServedModel
 from delineate.serve.options import SegmentQuery
+from delineate.serve.views import npy, view_of
 
 __all__ = ["Answer", "Made", "answer_of"]
 
@@ -53,14 +56,17 @@ class Made:
     """What was predicted of a request."""
 
     model: ServedModel
-    variant: Segmenter
     query: SegmentQuery
-    folder: Path
-    """Of the files."""
+    job: PredictionContext
     items: Sequence[Item]
     notes: tuple[str, ...]
     kept: dict[str, NDArray[np.float32]]
     """Name of an item → its probabilities, where they were asked for as they are."""
+
+    @property
+    def variant(self) -> Segmenter:
+        """What predicted."""
+        return self.job.worker.predictor
 
 
 def answer_of(made: Made, results: Sequence[FileResult]) -> Answer:
@@ -70,10 +76,12 @@ def answer_of(made: Made, results: Sequence[FileResult]) -> Answer:
     if output == "json":
         facts = _facts(made, results, masks=True)
         return Answer(_json(facts), "application/json", "result.json", headers)
-    if output in ("npz", "raw") and len(made.items) > 1:
+    if output in ("npz", "raw", "view") and len(made.items) > 1:
         raise DataError(f"{len(made.items)} images were sent, and output={output} holds one; ask for zip, or send one")
     if output == "npz":
         return Answer(_arrays(made), "application/octet-stream", "mask.npz", headers)
+    if output == "view":
+        return Answer(_viewed(made, results), "application/zip", "view.zip", headers)
     if output == "raw":
         planes = made.kept[made.items[0].name]
         shape = ",".join(map(str, planes.shape))
@@ -126,7 +134,10 @@ def _facts_of(made: Made, item: Item, result: FileResult, *, masks: bool) -> dic
         ],
         "remark": result.remark,
         "seen": result.seen,
-        "confidence": None if result.doubt is None else result.doubt.confidence,
+        "doubt": None if result.doubt is None else asdict(result.doubt),
+        "drift": None
+        if result.drift is None
+        else {"distance": result.drift.distance, "outside": result.drift.outside, "reason": result.drift.reason},
     }
     if masks and not item.volume:
         indices = _indices(made, item)
@@ -162,11 +173,25 @@ def _arrays(made: Made) -> bytes:
             "direction": geometry.direction,
         }
     if item.maps:
-        arrays["probabilities"] = np.stack([open_image(path).read() for path in item.maps])
+        arrays["probabilities"] = np.stack([_map(path) for path in item.maps])
     if item.uncertainty is not None:
-        arrays["uncertainty"] = open_image(item.uncertainty).read()
+        arrays["uncertainty"] = _map(item.uncertainty)
     stream = io.BytesIO()
     np.savez(stream, **arrays)
+    return stream.getvalue()
+
+
+def _viewed(made: Made, results: Sequence[FileResult]) -> bytes:
+    item = made.items[0]
+    if item.streamed:
+        raise DataError("the picture is too large for a viewer; ask for another output")
+    view = view_of(item, _indices(made, item), made.job)
+    facts = {**_facts(made, results, masks=False), "view": view.facts}
+    stream = io.BytesIO()
+    with ZipFile(stream, "w", ZIP_STORED) as packed:
+        for name, array in view.arrays.items():
+            packed.writestr(f"{name}.npy", npy(array))
+        packed.writestr("result.json", _json(facts))
     return stream.getvalue()
 
 
@@ -174,9 +199,15 @@ def _zipped(made: Made, files: Sequence[Path], results: Sequence[FileResult]) ->
     stream = io.BytesIO()
     with ZipFile(stream, "w", ZIP_STORED) as packed:  # what is in it is packed already
         for path in files:
-            packed.writestr(path.relative_to(made.folder).as_posix(), path.read_bytes())
+            packed.writestr(path.relative_to(made.job.folder).as_posix(), path.read_bytes())
         packed.writestr("result.json", _json(_facts(made, results, masks=False)))
     return stream.getvalue()
+
+
+def _map(path: Path) -> NDArray[np.uint16]:
+    """Whole numbers of which 65535 is 1, also where a file scales them itself."""
+    found = open_image(path).read()
+    return found.astype(np.uint16) if found.dtype.kind == "u" else np.rint(found * FULL).astype(np.uint16)
 
 
 def _json(content: Any) -> bytes:

@@ -6,7 +6,7 @@ from typing import Any
 
 from delineate.serve.problems import CODES
 
-__all__ = ["BODY", "PROBLEMS"]
+__all__ = ["BODY", "CORRECTION", "EXAMPLES", "FILES", "PROBLEMS"]
 
 _FILE = {"type": "string", "format": "binary"}
 BODY: dict[str, Any] = {
@@ -25,6 +25,50 @@ BODY: dict[str, Any] = {
                     "required": ["file"],
                 }
             },
+        },
+    }
+}
+"""Of a segmentation."""
+
+
+def _form(description: str, properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
+    schema = {"type": "object", "properties": properties, "required": required}
+    content = {"multipart/form-data": {"schema": schema}}
+    return {"requestBody": {"required": True, "description": description, "content": content}}
+
+
+_SEVERAL = {"type": "array", "items": _FILE}
+EXAMPLES = _form(
+    "As many files `image` as `mask`, in the same order.",
+    {"image": _SEVERAL, "mask": _SEVERAL, "labels": {"type": "string"}},
+    ["image", "mask"],
+)
+"""Of a set of examples."""
+CORRECTION = _form("An image with its mended mask.", {"image": _FILE, "mask": _FILE}, ["image", "mask"])
+"""Of a correction."""
+
+FILES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "What was asked for by `output`.",
+        "content": {
+            kind: {}
+            for kind in (
+                *(
+                    "image/png",
+                    "image/tiff",
+                    "application/gzip",
+                    "application/dicom",
+                    "application/json",
+                    "application/zip",
+                ),
+                "application/octet-stream",
+            )
+        },
+        "headers": {
+            "X-Model-Hash": {"description": "SHA-256 of the model's file", "schema": {"type": "string"}},
+            "Server-Timing": {"description": "queue, decode, infer, encode in ms", "schema": {"type": "string"}},
+            "X-Remark": {"description": "how the image differs from those of training", "schema": {"type": "string"}},
+            "X-Shape": {"description": "of output=raw", "schema": {"type": "string"}},
         },
     }
 }

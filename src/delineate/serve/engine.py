@@ -14,8 +14,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Hashable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Hashable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 from typing import Any
 
@@ -51,6 +51,7 @@ class Engine:
         self._changed = threading.Condition()
         self._draining = self._closing = False
         self._threads: dict[str, threading.Thread] = {}
+        self._calls: dict[str, deque[tuple[Future[Any], Callable[[], Any]]]] = {}
         for lane in self.lanes.values():
             self.add_device(lane.device)
 
@@ -58,8 +59,17 @@ class Engine:
         """Start the thread that computes on a device, if there is none."""
         if device not in self._threads:
             thread = threading.Thread(target=self._compute_all, args=(device,), name=f"delineate-{device}", daemon=True)
-            self._threads[device] = thread
+            self._threads[device], self._calls[device] = thread, deque()
             thread.start()
+
+    def call(self, device: str, function: Callable[[], Any]) -> Any:
+        """Run a function on the thread of a device, before what waits for it; returns its result, or raises what it raised. Not
+        from that thread itself."""
+        future: Future[Any] = Future()
+        with self._changed:
+            self._calls[device].append((future, function))
+            self._changed.notify_all()
+        return future.result()
 
     @property
     def draining(self) -> bool:
@@ -151,8 +161,10 @@ class Engine:
         with self._changed:
             self._draining = self._closing = True
             self._changed.notify_all()
-        for thread in self._threads.values():
+        for device, thread in self._threads.items():
             thread.join(timeout=5)
+            for future, _ in self._calls[device]:
+                future.set_exception(Problem("draining", "the server has stopped"))
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     # In the pool: from the request to parts that are ready for the network
@@ -164,13 +176,14 @@ class Engine:
                 self._open(ticket)
             assert ticket.parts is not None
             assert ticket.opened is not None
+            steps = ticket.opened.steps
             while not ticket.stopped and ticket.flying < self._ahead(ticket):
                 start = time.monotonic()
                 part = next(ticket.parts, None)
-                if part is None:
+                if part is None or steps is None:
                     ticket.exhausted = True
                     break
-                step = ticket.opened.steps.read(part)
+                step = steps.read(part)
                 ticket.phases.decode += time.monotonic() - start
                 self._queue(ticket, step)
         except Exception as error:
@@ -187,7 +200,7 @@ class Engine:
         opened = ticket.work.open()
         self.charge(ticket, opened.bytes)
         ticket.opened = opened
-        ticket.parts = chain.from_iterable(map(opened.steps.parts, opened.items))
+        ticket.parts = iter(()) if opened.steps is None else chain.from_iterable(map(opened.steps.parts, opened.items))
         ticket.phases.decode += time.monotonic() - start
 
     def _ahead(self, ticket: Ticket) -> int:
@@ -200,7 +213,6 @@ class Engine:
             if ticket.stopped:
                 return
             ticket.flying += 1
-            ticket.total = max(ticket.total, ticket.done + ticket.flying)
             if not isinstance(step.made, Failure):
                 assert ticket.opened is not None
                 key = (ticket.opened.network, _shape(step))
@@ -214,11 +226,12 @@ class Engine:
         try:
             if not ticket.stopped:
                 assert ticket.opened is not None
+                assert ticket.opened.steps is not None
                 start = time.monotonic()
                 result = ticket.opened.steps.write(step)
                 with ticket.lock:
                     ticket.phases.encode += time.monotonic() - start
-                    ticket.done += 1
+                    ticket.done += 1 / step.part.siblings
                     if result is not None:
                         ticket.results.append(result)
         except Exception as error:
@@ -281,14 +294,26 @@ class Engine:
 
     def _compute_all(self, device: str) -> None:
         while (batch := self._next_batch(device)) is not None:
-            self._compute(batch)
+            if batch:
+                self._compute(batch)
+            self._answer_calls(device)
+
+    def _answer_calls(self, device: str) -> None:
+        while self._calls[device]:
+            future, function = self._calls[device].popleft()
+            try:
+                future.set_result(function())
+            except Exception as error:
+                future.set_exception(error)
 
     def _next_batch(self, device: str) -> list[Ready] | None:
-        """Wait for parts that can be computed together; None at the end."""
+        """Wait for parts that can be computed together; none where there is a call; None at the end."""
         with self._changed:
             while True:
                 if self._closing:
                     return None
+                if self._calls[device]:
+                    return []
                 found = self._oldest(device)
                 if found is None:
                     self._changed.wait()
@@ -322,6 +347,7 @@ class Engine:
         start = time.monotonic()
         first = batch[0].ticket
         assert first.opened is not None
+        assert first.opened.steps is not None
         try:
             made = first.opened.steps.compute([one.step for one in batch])
         except Exception as error:

@@ -22,7 +22,7 @@ from delineate.serve.body import Part
 from delineate.serve.limits import Limits
 from delineate.serve.problems import Problem
 
-__all__ = ["check_sizes", "find_images", "shown"]
+__all__ = ["check_size_of", "check_sizes", "find_images", "shown"]
 
 
 def find_images(
@@ -94,11 +94,22 @@ def check_sizes(items: Sequence[Item], model: Segmenter, limits: Limits, *, maps
 def _bytes(item: Item, model: Segmenter, limits: Limits, *, maps: bool) -> int:
     files = [path for _, path in item.channels] or [item.image]
     handles = [open_image(path, max_pixels=ANY_SIZE) for path in files]
-    stored = sum(_count(one) * len(one.channels) * one.dtype.itemsize for one in handles)
     first = handles[0]
     if item.streamed:
         return 64 * first.shape[1] * len(first.channels)  # a band of rows
+    for handle in handles:
+        check_size_of(handle, limits)
+    stored = sum(_count(one) * len(one.channels) * one.dtype.itemsize for one in handles)
     height, width = sorted(first.shape, reverse=True)[:2]
+    outputs = model.classes.outputs
+    if not first.is_volume:
+        return stored + height * width * 4 * (outputs + len(first.channels) * model.one_by_one)
+    return 2 * stored + _count(first) * (2 + 2 * outputs * maps) + height * width * 4 * outputs * model.usual_batch
+
+
+def check_size_of(handle: ImageHandle, limits: Limits) -> None:
+    """Raise `Problem` for an image that is beyond the limits, by its header."""
+    height, width = sorted(handle.shape, reverse=True)[:2]
     if height * width > limits.pixels:
         raise Problem(
             "too_many_pixels",
@@ -106,17 +117,13 @@ def _bytes(item: Item, model: Segmenter, limits: Limits, *, maps: bool) -> int:
             "or parts of it",
             limit=limits.pixels,
         )
-    outputs = model.classes.outputs
-    if not first.is_volume:
-        return stored + height * width * 4 * (outputs + len(first.channels) * model.one_by_one)
-    if max(first.shape) > limits.slices or _count(first) > limits.voxels:
+    if handle.is_volume and (max(handle.shape) > limits.slices or _count(handle) > limits.voxels):
         raise Problem(
             "too_many_slices",
-            f"the volume is {'×'.join(map(str, first.shape))}, and the limit is {limits.slices} slices and "
+            f"the volume is {'×'.join(map(str, handle.shape))}, and the limit is {limits.slices} slices and "
             f"{limits.voxels / 1e6:.0f} million voxels: send a part of it",
             limit=limits.slices,
         )
-    return 2 * stored + _count(first) * (2 + 2 * outputs * maps) + height * width * 4 * outputs * model.usual_batch
 
 
 def _count(handle: ImageHandle) -> int:

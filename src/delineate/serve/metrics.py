@@ -45,6 +45,7 @@ class Metrics(Listener):
             buckets=_SHARES,
             **made,
         )
+        self._outside = Counter("outside", "Images that lie outside of the training images", ["model"], **made)
         for model in models:
             self._info.labels(model.name, model.info.sha256, model.info.method).set(1)
 
@@ -76,6 +77,7 @@ class Metrics(Listener):
             self._seconds.labels(phase).observe(getattr(ticket.phases, phase))
         for result in ticket.results:
             self._share.labels(ticket.model).observe(sum(result.percent) / 100)
+            self._outside.labels(ticket.model).inc(result.drift is not None and result.drift.outside)
 
     def text(self, lanes: Iterable[Lane]) -> bytes:
         """All of them, as Prometheus reads them."""

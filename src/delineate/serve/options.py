@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["SegmentQuery"]
+__all__ = ["JobQuery", "SegmentQuery"]
 
 
 class SegmentQuery(BaseModel):
@@ -15,12 +15,14 @@ class SegmentQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     output: Annotated[
-        Literal["auto", "png", "tiff", "nifti", "mha", "nrrd", "dicom-seg", "rtstruct", "json", "npz", "raw", "zip"],
+        Literal[
+            "auto", "png", "tiff", "nifti", "mha", "nrrd", "dicom-seg", "rtstruct", "json", "npz", "raw", "view", "zip"
+        ],
         Field(
             description="Format of the answer. auto: PNG (TIFF of TIFF) of pictures, the volume's own format on its own grid, a "
             "segmentation of DICOM. json: facts, and of a picture its mask in COCO's run lengths. npz: the mask as class indices, "
             "and maps if asked for. raw: probabilities float32, little-endian, planes × height × width as X-Shape says; of "
-            "pictures. zip: all files, with facts in result.json.",
+            "pictures. view: a zip of arrays of 8 bits for viewers, of any format. zip: all files, with facts in result.json.",
         ),
     ] = "auto"
     probabilities: Annotated[
@@ -58,3 +60,9 @@ class SegmentQuery(BaseModel):
             return None
         numbers = [float(number) for number in self.spacing.split(",")]
         return numbers[0], numbers[-1]
+
+
+class JobQuery(SegmentQuery):
+    """The same of a job."""
+
+    model: Annotated[str, Field(description="Name of a model of this server.")]

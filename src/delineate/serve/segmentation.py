@@ -22,6 +22,7 @@ from delineate.inference.segment import Output
 from delineate.inference.segmenter import Segmenter
 from delineate.inference.setup import checked_axis, context_of, plan_prediction
 from delineate.inference.steps import FileSteps, Step
+from delineate.inference.variants import variant_of
 from delineate.serve.answers import Answer, Made, answer_of
 from delineate.serve.body import Part
 from delineate.serve.found import check_sizes, find_images, shown
@@ -34,7 +35,7 @@ from delineate.serve.work import Opened
 
 __all__ = ["Segmentation"]
 
-_READ_BACK = ("json", "npz", "raw")
+_READ_BACK = ("json", "npz", "raw", "view")
 """Answers that are made of the values of masks."""
 
 
@@ -76,8 +77,12 @@ class Segmentation:
     def _asked(self) -> tuple[Segmenter, AxisChoice | None]:
         """The model as the query wants it, and the axis. Raises `Problem` for what the model does not allow."""
         try:
-            model = self.variant or self.model.variant(self.query.threshold, self.query.tta)
-            return model, checked_axis(model, self.query.axis)
+            query = self.query
+            if self.variant is None:
+                model = self.model.variant(query.threshold, query.tta)
+            else:
+                model = variant_of(self.variant, query.threshold, query.tta)
+            return model, checked_axis(model, query.axis)
         except DataError as error:
             raise Problem("bad_request", shown(str(error), self.folder)) from None
 
@@ -98,14 +103,20 @@ class Segmentation:
             raise DataError("there is no uncertainty of pictures that are read by windows; leave it out")
         out.mkdir()
         job: PredictionContext = context_of(
-            model, plan, dicom, across=across, maps=maps, doubt=query.uncertainty, max_pixels=self.limits.pixels
+            model,
+            plan,
+            dicom,
+            across=across,
+            maps=maps,
+            doubt=query.uncertainty,
+            drift=True,
+            max_pixels=self.limits.pixels,
         )
         kept: dict[str, NDArray[np.float32]] = {}
         steps = _KeepingSteps(job, kept) if raw else FileSteps(job)
         notes = (*plan.notes, *(() if dicom is None else dicom.notes), *model.notes)
-        self._made = Made(
-            self.model, model, query, out, plan.items, tuple(shown(note, self.folder) for note in notes), kept
-        )
+        told = tuple(shown(note, self.folder) for note in notes)
+        self._made = Made(self.model, query, job, plan.items, told, kept)
         key = self.model.network_key(model, doubt=query.uncertainty, maps=maps)
         return Opened(plan.items, steps, (id(self.variant), key), size)
 

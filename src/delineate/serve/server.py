@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -17,16 +18,20 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from delineate.common.errors import DelineateError
+from delineate.common.files import output_folder
 from delineate.serve.app import make_app
+from delineate.serve.archive import Archive
 from delineate.serve.auth import Keys
 from delineate.serve.engine import Engine
 from delineate.serve.guard import LOG, Guard
+from delineate.serve.jobs import Jobs
 from delineate.serve.lane import Lane
 from delineate.serve.limits import Limits
 from delineate.serve.metrics import Metrics
 from delineate.serve.models import ServedModel
 from delineate.serve.scratch import Scratch
 from delineate.serve.service import Service
+from delineate.serve.supports import Supports
 from delineate.serve.warmup import measured_batch, warm_up
 
 __all__ = ["LOOPBACK", "Serving", "Settings", "make_service", "warm_all"]
@@ -51,6 +56,10 @@ class Settings:
     """Images in one forward pass; None: measured."""
     workers: int = 4
     scratch: Path | None = None
+    collection: Path | None = None
+    """Where corrections are kept."""
+    pacs: str | None = None
+    """Root of an archive's DICOMweb service."""
     limits: Limits = field(default_factory=Limits)
 
     @property
@@ -75,7 +84,17 @@ def make_service(models: Sequence[ServedModel], settings: Settings) -> Service:
     metrics = Metrics(models)
     lanes = [Lane(model.name, model.device, settings.batch or 1, limits.queue, limits.memory) for model in models]
     engine = Engine(lanes, workers=settings.workers, listener=metrics)
-    return Service({model.name: model for model in models}, engine, limits, Scratch(settings.scratch), metrics)
+    return Service(
+        {model.name: model for model in models},
+        engine,
+        limits,
+        Scratch(settings.scratch),
+        metrics,
+        Jobs(limits, metrics.cancelled),
+        Supports(limits),
+        None if settings.collection is None else output_folder(settings.collection),
+        None if settings.pacs is None else Archive(settings.pacs),
+    )
 
 
 def warm_all(service: Service, batch: int | None = None) -> None:
@@ -98,6 +117,10 @@ class _Protocol(H11Protocol):
 
     most_seconds = 10.0
     _timer: asyncio.TimerHandle | None = None
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.access_log = False  # its lines have queries
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -145,7 +168,7 @@ class _Server(uvicorn.Server):
 
     async def _drain(self) -> None:
         end = self.loop.time() + self.service.limits.grace
-        while not self.service.engine.idle and self.loop.time() < end:
+        while not self.service.idle and self.loop.time() < end:
             await asyncio.sleep(0.02)
         self.should_exit = True
 
@@ -191,7 +214,8 @@ class Serving:
 
     def stop(self) -> None:
         """As the signal does; from any thread."""
-        self._server.loop.call_soon_threadsafe(self._server.drain)
+        with suppress(RuntimeError):  # it has ended
+            self._server.loop.call_soon_threadsafe(self._server.drain)
 
     async def _serve(self) -> None:
         self._server.loop = asyncio.get_running_loop()
@@ -253,5 +277,7 @@ def _tell(settings: Settings, service: Service, port: int, told: Callable[[str],
         told("warning: everyone who reaches this address may use it (--insecure)")
     if settings.host not in LOOPBACK:
         told("note: HTTP is not encrypted: put a proxy with TLS before it where others could listen")
+    if settings.collection is not None:
+        told(f"note: corrections that are sent are kept in {settings.collection}")
     if not service.scratch.in_memory:
         told(f"note: uploads are files in {service.scratch.folder} while they are worked on")

@@ -5,23 +5,29 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
+from starlette.responses import Response
 
+from delineate.serve.answers import Answer
+from delineate.serve.archive import Archive
 from delineate.serve.body import ClientGone, Part, receive_body
 from delineate.serve.engine import Engine
+from delineate.serve.jobs import Jobs
 from delineate.serve.limits import Limits
 from delineate.serve.metrics import Metrics
 from delineate.serve.models import ServedModel
 from delineate.serve.problems import Problem
 from delineate.serve.scratch import Scratch
+from delineate.serve.supports import Supports
 from delineate.serve.work import Ticket, Work
 
-__all__ = ["Service", "Upload"]
+__all__ = ["Service", "Upload", "response_of"]
 
 Make = Callable[["Upload"], Work]
 
@@ -34,6 +40,8 @@ class Upload:
     folder: Path
     parts: Sequence[Part]
     texts: dict[str, str]
+    charge: Callable[[int], None]
+    """Takes memory for the request; raises `Problem` where it is used up."""
 
 
 @dataclass
@@ -45,17 +53,33 @@ class Service:
     limits: Limits
     scratch: Scratch
     metrics: Metrics
+    jobs: Jobs
+    supports: Supports
+    collection: Path | None = None
+    """Where corrections are kept; None: nowhere."""
+    archive: Archive | None = None
+    archive_pool: Executor = field(default_factory=lambda: ThreadPoolExecutor(2, "delineate-archive"))
+    """Threads that wait for the archive."""
     ready: bool = False
     """Whether the models have predicted once."""
     fault: str = ""
     """Why they will not be."""
-    started: float = field(default_factory=time.time)
 
-    def model(self, name: str, *, fewshot: bool = False) -> ServedModel:
-        """A model by its name. Raises `Problem` where there is none, or it is of the other kind."""
+    @property
+    def idle(self) -> bool:
+        """Whether all that was accepted is done, and results of jobs are fetched."""
+        return self.engine.idle and not self.jobs.pending
+
+    def any_model(self, name: str) -> ServedModel:
+        """A model by its name. Raises `Problem` where there is none."""
         found = self.models.get(name)
         if found is None:
             raise Problem("model_not_found", f"there are: {', '.join(self.models)}")
+        return found
+
+    def model(self, name: str, *, fewshot: bool = False) -> ServedModel:
+        """The same; raises `Problem` also where it is of the other kind."""
+        found = self.any_model(name)
         if found.fewshot and not fewshot:
             raise Problem("bad_request", "this model segments by examples: send them to /v1/fewshot/supports first")
         if fewshot and not found.fewshot:
@@ -77,7 +101,7 @@ class Service:
         folder = None
         try:
             folder = self.scratch.new()
-            charge = lambda size: self.engine.charge(ticket, size)  # noqa: E731
+            charge = partial(self.engine.charge, ticket)
             length = request.headers.get("content-length", "")
             if length.isdigit() and int(length) > self.limits.body:
                 raise Problem(
@@ -87,7 +111,7 @@ class Service:
                 )
             kind = request.headers.get("content-type", "")
             parts, texts = await receive_body(request.receive, kind, folder, self.limits, charge)
-            work = make(Upload(ticket, folder, parts, texts))
+            work = make(Upload(ticket, folder, parts, texts, charge))
         except BaseException as error:
             if folder is not None:
                 Scratch.remove(folder)
@@ -123,6 +147,14 @@ class Service:
             answer.cancel()
             if ticket.result.done() and not ticket.stopped:
                 self.metrics.finished(ticket)
+
+
+def response_of(answer: Answer, ticket: Ticket) -> Response:
+    """An answer over HTTP, with how long its phases took."""
+    phases = vars(ticket.phases).items()
+    timing = ", ".join(f"{name};dur={1000 * seconds:.1f}" for name, seconds in phases)
+    named = {"content-disposition": f'inline; filename="{answer.name}"', "server-timing": timing}
+    return Response(answer.content, media_type=answer.media_type, headers={**answer.headers, **named})
 
 
 async def _gone(request: Request) -> None:

@@ -21,7 +21,8 @@ class Opened:
     """The plan of a request."""
 
     items: Sequence[Item]
-    steps: FileSteps
+    steps: FileSteps | None
+    """None where nothing is to be predicted: `Work.finish` is all that there is."""
     network: Hashable
     """Parts that are equal in this can be in one batch, if their inputs have one shape."""
     bytes: int = 0
@@ -55,17 +56,15 @@ class Phases:
 
 @dataclass(eq=False)
 class Ticket:
-    """An accepted request. Its fields are the engine's; others read `result`, `phases`, `done` and `total`."""
+    """An accepted request. Its fields are the engine's; others read `result`, `phases` and `progress`."""
 
     model: str
     accepted: float = field(default_factory=time.monotonic)
     result: Future[Any] = field(default_factory=Future)
     """What `Work.finish` returned, or why there is nothing."""
     phases: Phases = field(default_factory=Phases)
-    done: int = 0
-    """Parts that are done: pictures, slices."""
-    total: int = 0
-    """Parts that are known so far; a volume's slices are as soon as it is opened."""
+    done: float = 0.0
+    """Images that are done; of volumes the share of slices."""
     charged: int = 0
     stopped: bool = False
     """Nothing more is begun for it."""
@@ -82,6 +81,11 @@ class Ticket:
     settled: bool = False
     results: list[FileResult] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def progress(self) -> float:
+        """Share of the images that is done."""
+        return 0.0 if self.opened is None else min(1.0, self.done / max(1, len(self.opened.items)))
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,8 @@ program is absent say so.
 
 from __future__ import annotations
 
-import base64
-import json
 import shutil
-import socket
 import subprocess
-import time
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email.parser import BytesParser
@@ -29,6 +24,7 @@ import pydicom
 from delineate.data.formats.dicom_masks.objects import open_object
 from delineate.data.formats.dicom_masks.other_readers import by_highdicom
 from dicom_results import balls, opened, write_rtstruct, write_seg
+from orthanc import SECONDS, call, orthanc, stored
 from scanner import noise, oblique, write_series
 
 pytestmark = pytest.mark.more
@@ -43,44 +39,13 @@ class Sent:
 
 
 SHAPE = (32, 28, 12)
-PLUGIN = "libOrthancDicomWeb.so"
-SECONDS = 60
 
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of an Orthanc that is ours alone."""
-    program = shutil.which("Orthanc")
-    plugins = [
-        path for folder in ("/usr/share/orthanc/plugins", "/usr/lib/orthanc") for path in Path(folder).glob(PLUGIN)
-    ]
-    if program is None or not plugins:
-        pytest.skip("Orthanc is not installed: apt-get install orthanc orthanc-dicomweb")
-    folder = tmp_path_factory.mktemp("orthanc")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    settings = {
-        "StorageDirectory": str(folder),
-        "IndexDirectory": str(folder),
-        "Plugins": [str(plugins[0])],
-        "HttpPort": port,
-        "RemoteAccessAllowed": False,
-        "AuthenticationEnabled": True,
-        "RegisteredUsers": {"t": "t"},
-        "DicomServerEnabled": False,
-        "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
-    }
-    (folder / "settings.json").write_text(json.dumps(settings))
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen([program, str(folder / "settings.json")], stdout=log, stderr=log)
-    try:
-        url = f"http://127.0.0.1:{port}"
-        _wait(url, server, folder / "log")
+    with orthanc(tmp_path_factory.mktemp("orthanc")) as url:
         yield url
-    finally:
-        server.terminate()
-        server.wait(20)
 
 
 @pytest.fixture(scope="module")
@@ -90,14 +55,14 @@ def sent(tmp_path_factory: pytest.TempPathFactory, archive: str) -> Sent:
     series = write_series(folder / "ct", noise(SHAPE), direction=oblique())
     mask = balls(SHAPE)
     for path in series.iterdir():
-        _store(archive, path)
+        stored(archive, path.read_bytes())
     made = [
         write_seg(folder / "binary.dcm", mask, series),
         write_seg(folder / "labelmap.dcm", mask, series, "labelmap"),
         write_rtstruct(folder / "rtstruct.dcm", mask, series),
     ]
     for path in made:
-        _store(archive, path)
+        stored(archive, path.read_bytes())
     back = {path.stem: _fetched(archive, path, folder / f"back_{path.name}") for path in made}
     return Sent(series, mask, back)
 
@@ -120,38 +85,11 @@ def test_dcmqi_reads_what_came_back(tmp_path: Path, sent: Sent, kind: str) -> No
     assert np.array_equal(found, sent.mask)
 
 
-def _call(url: str, data: bytes | None = None, **headers: str) -> tuple[bytes, str]:
-    secret = base64.b64encode(b"t:t").decode()
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    request = urllib.request.Request(url, data, {"Authorization": f"Basic {secret}", **named})
-    with urllib.request.urlopen(request, timeout=SECONDS) as answer:
-        return answer.read(), answer.headers["Content-Type"]
-
-
-def _wait(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + SECONDS
-    while time.monotonic() < end:
-        assert server.poll() is None, log.read_text(errors="replace")[-2000:]
-        try:
-            _call(f"{url}/system")
-        except OSError:
-            time.sleep(0.2)
-        else:
-            return
-    raise AssertionError(f"Orthanc did not answer: {log.read_text(errors='replace')[-2000:]}")
-
-
-def _store(url: str, path: Path) -> None:
-    """STOW-RS."""
-    body = b"--part\r\nContent-Type: application/dicom\r\n\r\n" + path.read_bytes() + b"\r\n--part--\r\n"
-    _call(f"{url}/dicom-web/studies", body, Content_Type='multipart/related; type="application/dicom"; boundary=part')
-
-
 def _fetched(url: str, sent: Path, back: Path) -> Path:
     """WADO-RS: the object itself."""
     header = pydicom.dcmread(sent, stop_before_pixels=True)
     place = f"studies/{header.StudyInstanceUID}/series/{header.SeriesInstanceUID}/instances/{header.SOPInstanceUID}"
-    content, kind = _call(f"{url}/dicom-web/{place}", Accept='multipart/related; type="application/dicom"')
+    content, kind = call(f"{url}/dicom-web/{place}", Accept='multipart/related; type="application/dicom"')
     parts = BytesParser().parsebytes(f"Content-Type: {kind}\r\n\r\n".encode() + content)
     (part,) = parts.get_payload()
     back.write_bytes(part.get_payload(decode=True))

@@ -1,0 +1,1 @@
+"""Addresses, a file for each kind."""

@@ -1,0 +1,46 @@
+"""The models, and a segmentation that the client waits for."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+
+from delineate.serve.documented import BODY, FILES
+from delineate.serve.options import SegmentQuery
+from delineate.serve.segmentation import Segmentation
+from delineate.serve.service import Service, response_of
+
+__all__ = ["router"]
+
+
+def router(service: Service) -> APIRouter:
+    """The routes of a service."""
+    routes = APIRouter(prefix="/v1/models", tags=["models"])
+
+    @routes.get("")
+    async def models() -> dict[str, Any]:
+        """The models that this server has."""
+        return {"models": [model.about() for model in service.models.values()]}
+
+    @routes.get("/{name}")
+    async def model(name: str) -> dict[str, Any]:
+        """All that is known of a model: classes with colors, input, scores with intervals, licenses, how masks are made."""
+        return service.any_model(name).details()
+
+    @routes.post("/{name}:segment", openapi_extra=BODY, response_class=Response, responses=FILES)
+    async def segment(request: Request, name: str, query: Annotated[SegmentQuery, Query()]) -> Response:
+        """Segment an image: the body is the file, or a form with it.
+
+        Of a model of named channels, the form has a file for each, under the channel's name. Volumes may take long: send a job
+        where that is more than the server's time limit.
+        """
+        served = service.model(name)
+        ticket = await service.accept(
+            request,
+            name,
+            lambda sent: Segmentation(served, query, sent.folder, service.limits, sent.charge, sent.parts),
+        )
+        return response_of(await service.outcome(request, ticket), ticket)
+
+    return routes
