@@ -50,6 +50,8 @@ class Engine:
         self._pool = ThreadPoolExecutor(workers, "delineate-files")
         self._changed = threading.Condition()
         self._draining = self._closing = False
+        self.accepted = self.answered = self.given_up = 0
+        """Requests so far. In the end, the first is the sum of the others."""
         self._threads: dict[str, threading.Thread] = {}
         self._calls: dict[str, deque[tuple[Future[Any], Callable[[], Any]]]] = {}
         for lane in self.lanes.values():
@@ -104,6 +106,7 @@ class Engine:
                     limit=lane.queue,
                 )
             lane.accepted += 1
+            self.accepted += 1
             return Ticket(model)
 
     def charge(self, ticket: Ticket, size: int) -> None:
@@ -280,7 +283,10 @@ class Engine:
             lane = self.lanes[ticket.model]
             lane.accepted -= 1
             lane.held -= ticket.charged
-            if not ticket.stopped and fault is None:
+            if ticket.stopped or fault is not None:
+                self.given_up += 1
+            else:
+                self.answered += 1
                 lane.finished(time.monotonic())
             self._changed.notify_all()
         if ticket.result.done():

@@ -209,6 +209,13 @@ class Serving:
             self.service.engine.close()
             warming.join()
             self.service.scratch.close()
+            engine = self.service.engine
+            LOG.info(
+                "stopped: %d accepted, %d answered, %d given up, refused or faulty",
+                engine.accepted,
+                engine.answered,
+                engine.given_up,
+            )
         if self.service.fault:
             raise DelineateError(self.service.fault)
 

@@ -8,7 +8,7 @@ probabilities.npy   uint8 planes × slices × height × width, 255 is 1; where a
 uncertainty.npy     uint8 slices × height × width; where asked for
 result.json         facts, with `view`: distances of pixels (rows, columns) and of slices in mm, where known
 
-A picture is one slice. Slices of volumes are turned as on contact sheets: the front or the head above, the patient's right on the left.
+A picture is one slice. Those of volumes are turned as on contact sheets: front or head above, the patient's right on the left.
 """
 
 from __future__ import annotations

@@ -1,0 +1,413 @@
+"""What `delineate serve` does under load: nothing accepted is lost, masks are those of `predict`, memory and delays are bounded.
+
+    python benchmarks/serving.py load        200 clients, 2000 mixed requests, 5 % hostile, 10 % that go away, SIGTERM in the middle
+    python benchmarks/serving.py speed       throughput against decode + predict + encode in one process
+
+All on this machine's loopback, with an untrained U-Net (preset `tiny`, 128×128), which is as fast as a trained one. The server has one
+core, the clients another, and so has what it is compared with. `load` counts: every request must have an answer, or have been given
+up by its client, or find no server any more; masks are compared pixel by pixel with those of `predict`, and pixels that differ with
+how far their probability is from the threshold. What is on the machine meanwhile is printed with the figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import io
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import nibabel
+import numpy as np
+import torch
+
+from delineate.artefact.format import Artefact, save
+from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.manifest import ClassTable
+from delineate.inference.files import predict_files
+from delineate.inference.predictor import load as load_model
+from delineate.methods.registry import create
+from delineate.methods.testing.examples import randomize_norms
+
+_SIZES = ((128, 128), (256, 256), (300, 220), (352, 352))
+
+
+@dataclass
+class Tally:
+    """What became of requests."""
+
+    kinds: Counter[str] = field(default_factory=Counter)
+    lost: list[str] = field(default_factory=list)
+    refusals: list[float] = field(default_factory=list)
+    """Seconds from a request's headers to its 429."""
+    health: list[float] = field(default_factory=list)
+    masks: int = 0
+    pixels: int = 0
+    different: int = 0
+    farthest: float = 0.0
+    """Probability of a pixel that differs, from the threshold."""
+    memory: int = 0
+    """Bytes of the server's process, at most."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A request, and what its answer is compared with."""
+
+    body: bytes
+    name: str
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("load", "speed"))
+    parser.add_argument("--requests", type=int, default=2000)
+    parser.add_argument("--clients", type=int, default=200)
+    parser.add_argument("--cores", type=int, nargs=2, default=(0, 1), metavar=("SERVER", "CLIENTS"))
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    os.sched_setaffinity(0, {options.cores[1]})
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        model = make_model(folder)
+        if options.what == "load":
+            print_load(model, folder, options)
+        else:
+            print_speed(model, folder, options)
+
+
+def make_model(folder: Path) -> Path:
+    torch.manual_seed(0)
+    method = create("unet", preset="tiny")
+    randomize_norms(method)
+    save(folder / "unet.safetensors", Artefact(method.eval(), InputSpec(size=(128, 128)), ClassTable()))
+    return folder / "unet.safetensors"
+
+
+def samples(folder: Path, count: int) -> list[Sample]:
+    """Pictures of several sizes and formats, and a few small volumes."""
+    drawn = np.random.default_rng(0)
+    made = []
+    for number in range(count):
+        height, width = _SIZES[number % len(_SIZES)]
+        blocks = drawn.integers(0, 256, (height // 8 + 1, width // 8 + 1, 3), np.uint8)
+        pixels = cv2.resize(blocks, (width, height), interpolation=cv2.INTER_CUBIC)
+        if number % 10 == 9:
+            path = folder / f"{number}.nii.gz"
+            voxels = np.moveaxis(pixels[:48, :48].astype(np.float32), 2, 2)
+            nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), path)
+        else:
+            path = folder / f"{number}{('.png', '.png', '.jpg', '.tif')[number % 4]}"
+            cv2.imwrite(str(path), pixels)
+        made.append(Sample(path.read_bytes(), path.name))
+    return made
+
+
+@contextmanager
+def server(model: Path, core: int, *words: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """The process and its port, ready."""
+    command = [sys.executable, "-m", "delineate", "serve", f"m={model}", "--port", "0", "--device", "cpu", *words]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        os.sched_setaffinity(process.pid, {core})
+        assert process.stderr is not None
+        found = re.search(r"127\.0\.0\.1:(\d+)", process.stderr.readline())
+        assert found is not None, process.stderr.read()
+        port = int(found[1])
+        try:
+            asyncio.run(_ready(port))
+            yield process, port
+        finally:
+            if process.poll() is None:
+                process.terminate()
+            process.wait(60)
+
+
+async def _ready(port: int) -> None:
+    while (await ask(port, "GET", "/readyz"))[0] != 200:
+        await asyncio.sleep(0.1)
+
+
+async def ask(port: int, method: str, path: str, body: bytes = b"", seconds: float = 120) -> tuple[int, bytes, float]:
+    """Status, content, and seconds from the headers to the status; 0: the connection ended without an answer."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        head = (
+            f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        )
+        writer.write(head.encode())
+        begun = time.perf_counter()
+        writer.write(body)
+        with suppress(ConnectionError):
+            await writer.drain()
+        return (*await asyncio.wait_for(_answer(reader), seconds), time.perf_counter() - begun)
+    except (ConnectionError, asyncio.IncompleteReadError):
+        return 0, b"", 0.0
+    finally:
+        writer.close()
+
+
+async def _answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    line = await reader.readline()
+    if not line:
+        raise ConnectionResetError
+    length = 0
+    while header := (await reader.readline()).strip():
+        if header.lower().startswith(b"content-length:"):
+            length = int(header.split(b":")[1])
+    return int(line.split()[1]), await reader.readexactly(length)
+
+
+# Load
+
+
+def print_load(model: Path, folder: Path, options: argparse.Namespace) -> None:
+    images = samples(folder, 40)
+    expected = predicted(model, folder, images)
+    tally = Tally()
+    words = ("--queue", "64", "--memory", "256MiB", "--batch-size", "8", "--max-body", "8MiB", "--grace", "120s")
+    with server(model, options.cores[0], *words) as (process, port):
+        begun = time.perf_counter()
+        asyncio.run(run_load(process, port, images, expected, tally, options))
+        seconds = time.perf_counter() - begun
+        code = process.wait(120)
+        assert process.stderr is not None
+        log = process.stderr.read()
+    last = next((line for line in reversed(log.splitlines()) if "stopped" in line), "no last line")
+    load = os.getloadavg()[0]
+    print(f"{options.requests} requests by {options.clients} clients in {seconds:.1f} s; the machine's load {load:.1f}")
+    print(f"outcomes: {dict(sorted(tally.kinds.items()))}")
+    print(f"server: exit code {code}; {last.partition('stopped')[2].strip(' :')}")
+    print(f"lost: {len(tally.lost)} {tally.lost[:5]}")
+    print(
+        f"masks compared: {tally.masks}; pixels that differ: {tally.different} of {tally.pixels}, at most {tally.farthest:.1e} off"
+    )
+    print(
+        f"health: median {percentile(tally.health, 50):.1f} ms, p99 {percentile(tally.health, 99):.1f} ms of {len(tally.health)}"
+    )
+    print(f"429 behind the headers: p95 {percentile(tally.refusals, 95):.1f} ms of {len(tally.refusals)}")
+    print(f"memory of the server: at most {tally.memory / 1e6:.0f} MB; tracebacks in the log: {log.count('Traceback')}")
+
+
+def predicted(model: Path, folder: Path, images: list[Sample]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Name → mask and probabilities, one image at a time."""
+    found, loaded = {}, load_model(model, "cpu")
+    out = folder / "out"
+    predict_files(loaded, [folder / one.name for one in images], out, probabilities=True, batch_size=1)
+    for one in images:
+        stem = one.name.partition(".")[0]
+        suffix = ".nii.gz" if one.name.endswith(".nii.gz") else ".tif" if one.name.endswith(".tif") else ".png"
+        found[one.name] = read(out / f"{stem}{suffix}"), read(out / "probabilities" / f"{stem}{suffix}") / _full(suffix)
+    return found
+
+
+def _full(suffix: str) -> int:
+    return 1 if suffix == ".nii.gz" else 65535
+
+
+def read(path: Path) -> np.ndarray:
+    if path.name.endswith(".nii.gz"):
+        return np.asarray(nibabel.load(path).dataobj)
+    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    assert pixels is not None
+    return pixels
+
+
+async def run_load(
+    process: subprocess.Popen[str],
+    port: int,
+    images: list[Sample],
+    expected: dict[str, tuple[np.ndarray, np.ndarray]],
+    tally: Tally,
+    options: argparse.Namespace,
+) -> None:
+    drawn = random.Random(0)
+    waiting: list[tuple[str, Sample]] = []
+    for _ in range(options.requests):
+        share = drawn.random()
+        kind = "hostile" if share < 0.05 else "leaving" if share < 0.15 else "good"
+        waiting.append((kind, drawn.choice(images)))
+    stop = asyncio.Event()
+    watching = [
+        asyncio.create_task(watch_health(port, tally, stop)),
+        asyncio.create_task(watch_memory(process, tally, stop)),
+    ]
+    half, ended = len(waiting) // 2, [False]
+
+    async def client() -> None:
+        while waiting:
+            if len(waiting) <= half and not ended[0]:
+                ended[0] = True
+                stop.set()
+                process.send_signal(signal.SIGTERM)
+            kind, sample = waiting.pop()
+            await one_request(port, kind, sample, expected, tally, drawn, ended)
+
+    await asyncio.gather(*(client() for _ in range(options.clients)))
+    await asyncio.gather(*watching)
+
+
+async def one_request(
+    port: int,
+    kind: str,
+    sample: Sample,
+    expected: dict[str, tuple[np.ndarray, np.ndarray]],
+    tally: Tally,
+    drawn: random.Random,
+    ended: list[bool],
+) -> None:
+    for _ in range(20):  # a refused client comes back
+        try:
+            if kind == "leaving":
+                await leave(port, sample, drawn)
+                tally.kinds["left by its client"] += 1
+                return
+            body = hostile(drawn) if kind == "hostile" else sample.body
+            status, content, seconds = await ask(port, "POST", "/v1/models/m:segment", body)
+        except OSError:
+            tally.kinds["no server any more" if ended[0] else "not connected"] += 1
+            return
+        if status == 0 and ended[0]:
+            tally.kinds["no server any more"] += 1  # the server's own count tells whether it had accepted it
+            return
+        if status != 429:
+            break
+        tally.refusals.append(seconds)
+        tally.kinds["(429)"] += 1
+        await asyncio.sleep(0.05 + 0.2 * drawn.random())
+    tally.kinds[f"{kind}: {status}"] += 1
+    fine = {"good": (200, 429, 503), "hostile": (400, 413, 415, 422, 429, 503)}[kind]
+    if status not in fine:
+        tally.lost.append(f"{kind} {sample.name}: {status}")
+    if status == 200:
+        compare(content, sample, expected, tally)
+
+
+async def leave(port: int, sample: Sample, drawn: random.Random) -> None:
+    """Send a request, or a part of it, and go."""
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    head = f"POST /v1/models/m:segment HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(sample.body)}\r\n\r\n"
+    writer.write(head.encode() + sample.body[: drawn.choice((100, len(sample.body)))])
+    with suppress(ConnectionError):
+        await writer.drain()
+    await asyncio.sleep(0.1 * drawn.random())
+    writer.close()
+
+
+def hostile(drawn: random.Random) -> bytes:
+    """Bodies that are to be refused."""
+    png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\xff\xff\0\0\xff\xff\x08\x02\0\0\0\0\0\0\0"
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("bomb", bytes(1 << 22))
+    return drawn.choice((b"", b"no image", png, png[:20], stream.getvalue(), bytes(9 << 20), drawn.randbytes(5000)))
+
+
+def compare(content: bytes, sample: Sample, expected: dict[str, tuple[np.ndarray, np.ndarray]], tally: Tally) -> None:
+    mask, probabilities = expected[sample.name]
+    if sample.name.endswith(".nii.gz"):
+        found = np.asarray(nibabel.Nifti1Image.from_bytes(_unpacked(content)).dataobj)
+    else:
+        found = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    differs = found != mask
+    tally.masks += 1
+    tally.pixels += mask.size
+    if differs.any():
+        tally.different += int(differs.sum())
+        tally.farthest = max(tally.farthest, float(np.abs(probabilities[differs] - 0.5).max()))
+
+
+def _unpacked(content: bytes) -> bytes:
+    import gzip
+
+    return gzip.decompress(content)
+
+
+async def watch_health(port: int, tally: Tally, stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        begun = time.perf_counter()
+        with suppress(OSError):
+            if (await ask(port, "GET", "/healthz"))[0] == 200:
+                tally.health.append(time.perf_counter() - begun)
+        await asyncio.sleep(0.02)
+
+
+async def watch_memory(process: subprocess.Popen[str], tally: Tally, stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        with suppress(OSError):
+            text = Path(f"/proc/{process.pid}/status").read_text()
+            tally.memory = max(tally.memory, 1024 * int(text.split("VmRSS:")[1].split()[0]))
+        await asyncio.sleep(0.2)
+
+
+def percentile(seconds: list[float], share: float) -> float:
+    return 1000 * float(np.percentile(seconds, share)) if seconds else float("nan")
+
+
+# Speed
+
+
+def print_speed(model: Path, folder: Path, options: argparse.Namespace) -> None:
+    images = [one for one in samples(folder, 40) if one.name.endswith(".png")]
+    count = options.requests
+    alone, through = [], []
+    with server(model, options.cores[0], "--batch-size", "8", "--queue", "64") as (_, port):
+        for _ in range(3):  # in turns, since the machine may have other things to do
+            alone.append(_alone(model, folder, images, count, options.cores[0]))
+            begun = time.perf_counter()
+            asyncio.run(_through(port, images, count))
+            through.append(count / (time.perf_counter() - begun))
+    load = os.getloadavg()[0]
+    print(f"predict, one process on one core: {', '.join(f'{rate:.1f}' for rate in alone)} images/s")
+    print(f"served, one core each for server and clients: {', '.join(f'{rate:.1f}' for rate in through)} images/s")
+    ratios = [served / own for served, own in zip(through, alone, strict=True)]
+    print(
+        f"ratio of each turn: {', '.join(f'{one:.2f}' for one in ratios)}; of the best: {max(through) / max(alone):.2f}; load {load:.1f}"
+    )
+
+
+def _alone(model: Path, folder: Path, images: list[Sample], count: int, core: int) -> float:
+    """Images a second of `predict` in this process, moved to the server's core."""
+    links = folder / "many"
+    links.mkdir(exist_ok=True)
+    for number in range(count):
+        with suppress(FileExistsError):
+            (links / f"{number}.png").write_bytes(images[number % len(images)].body)
+    mine = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        loaded = load_model(model, "cpu")
+        loaded.get_ready()
+        begun = time.perf_counter()
+        predict_files(loaded, [links], folder / "alone", batch_size=8, overwrite=True)
+        return count / (time.perf_counter() - begun)
+    finally:
+        os.sched_setaffinity(0, mine)
+
+
+async def _through(port: int, images: list[Sample], count: int) -> None:
+    left = iter(range(count))
+
+    async def client() -> None:
+        for number in left:
+            status, _, _ = await ask(port, "POST", "/v1/models/m:segment", images[number % len(images)].body)
+            assert status == 200, status
+
+    await asyncio.gather(*(client() for _ in range(24)))
+
+
+if __name__ == "__main__":
+    main()
