@@ -4,8 +4,8 @@
     python benchmarks/serving.py speed       throughput against decode + predict + encode in one process
 
 All on this machine's loopback, with an untrained U-Net (preset `tiny`, 128×128), which is as fast as a trained one. The server has one
-core, the clients another, and so has what it is compared with. `load` counts: every request must have an answer, or have been given
-up by its client, or find no server any more; masks are compared pixel by pixel with those of `predict`, and pixels that differ with
+core, the clients another, and so has what it is compared with. `load` counts: every request must have an answer, have been given up
+by its client, or find no server any more; masks are compared pixel by pixel with those of `predict`, and pixels that differ with
 how far their probability is from the threshold. What is on the machine meanwhile is printed with the figures.
 """
 
@@ -30,13 +30,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
-import nibabel
 import numpy as np
 import torch
 
 from delineate.artefact.format import Artefact, save
+from delineate.data.core.geometry import Geometry
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
+from delineate.data.formats.nifti import write_volume_image
+from delineate.data.formats.registry import open_image
 from delineate.inference.files import predict_files
 from delineate.inference.predictor import load as load_model
 from delineate.methods.registry import create
@@ -107,8 +109,8 @@ def samples(folder: Path, count: int) -> list[Sample]:
         pixels = cv2.resize(blocks, (width, height), interpolation=cv2.INTER_CUBIC)
         if number % 10 == 9:
             path = folder / f"{number}.nii.gz"
-            voxels = np.moveaxis(pixels[:48, :48].astype(np.float32), 2, 2)
-            nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), path)
+            grid = Geometry((48, 48, 3), (0.0, 0.0, 0.0), np.eye(3), (1.0, 1.0, 1.0))
+            write_volume_image(path, pixels[:48, :48].astype(np.float32), grid)
         else:
             path = folder / f"{number}{('.png', '.png', '.jpg', '.tif')[number % 4]}"
             cv2.imwrite(str(path), pixels)
@@ -219,11 +221,7 @@ def _full(suffix: str) -> int:
 
 
 def read(path: Path) -> np.ndarray:
-    if path.name.endswith(".nii.gz"):
-        return np.asarray(nibabel.load(path).dataobj)
-    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    assert pixels is not None
-    return pixels
+    return np.asarray(open_image(path).read())
 
 
 async def run_load(
@@ -318,22 +316,16 @@ def hostile(drawn: random.Random) -> bytes:
 
 def compare(content: bytes, sample: Sample, expected: dict[str, tuple[np.ndarray, np.ndarray]], tally: Tally) -> None:
     mask, probabilities = expected[sample.name]
-    if sample.name.endswith(".nii.gz"):
-        found = np.asarray(nibabel.Nifti1Image.from_bytes(_unpacked(content)).dataobj)
-    else:
-        found = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    with tempfile.NamedTemporaryFile(suffix=f".{sample.name.partition('.')[2]}".replace(".jpg", ".png")) as file:
+        file.write(content)
+        file.flush()
+        found = read(Path(file.name))
     differs = found != mask
     tally.masks += 1
     tally.pixels += mask.size
     if differs.any():
         tally.different += int(differs.sum())
         tally.farthest = max(tally.farthest, float(np.abs(probabilities[differs] - 0.5).max()))
-
-
-def _unpacked(content: bytes) -> bytes:
-    import gzip
-
-    return gzip.decompress(content)
 
 
 async def watch_health(port: int, tally: Tally, stop: asyncio.Event) -> None:
