@@ -3,9 +3,9 @@
     python benchmarks/serving.py load        200 clients, 2000 mixed requests, 5 % hostile, 10 % that go away, SIGTERM in the middle
     python benchmarks/serving.py speed       throughput against decode + predict + encode in one process
 
-All on this machine's loopback, with an untrained U-Net (preset `tiny`, 128×128), which is as fast as a trained one. The server has one
-core, the clients another, and so has what it is compared with. `load` counts: every request must have an answer, have been given up
-by its client, or find no server any more; masks are compared pixel by pixel with those of `predict`, and pixels that differ with
+All on this machine's loopback, with an untrained U-Net (preset `tiny`, 128×128), as fast as a trained one. The server has one
+core, the clients another, and so has what it is compared with. `load` counts: every request must have an answer, have been given
+up by its client, or find no server any more; masks are compared pixel by pixel with those of `predict`, and pixels that differ with
 how far their probability is from the threshold. What is on the machine meanwhile is printed with the figures.
 """
 
@@ -362,12 +362,12 @@ def print_speed(model: Path, folder: Path, options: argparse.Namespace) -> None:
             begun = time.perf_counter()
             asyncio.run(_through(port, images, count))
             through.append(count / (time.perf_counter() - begun))
-    load = os.getloadavg()[0]
+    print(f"the machine's load: {os.getloadavg()[0]:.1f}")
     print(f"predict, one process on one core: {', '.join(f'{rate:.1f}' for rate in alone)} images/s")
     print(f"served, one core each for server and clients: {', '.join(f'{rate:.1f}' for rate in through)} images/s")
     ratios = [served / own for served, own in zip(through, alone, strict=True)]
     print(
-        f"ratio of each turn: {', '.join(f'{one:.2f}' for one in ratios)}; of the best: {max(through) / max(alone):.2f}; load {load:.1f}"
+        f"ratio of each turn: {', '.join(f'{one:.2f}' for one in ratios)}; of the best: {max(through) / max(alone):.2f}"
     )
 
 
