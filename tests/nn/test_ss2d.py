@@ -117,6 +117,15 @@ def test_under_autocast_the_scan_and_the_norm_are_in_float32():
     assert all(x.grad is not None and x.grad.isfinite().all() for x in (image, *module.parameters()))
 
 
+def test_in_half_precision_the_scan_is_in_float32_and_the_rest_in_half():
+    x = torch.randn(1, 6, 5, 4)
+    module = made().float()
+    expected = module(x)
+    found = module.half()(x.half())
+    assert found.dtype == torch.float16
+    torch.testing.assert_close(found.float(), expected, atol=5e-3 * float(expected.abs().max()), rtol=0)
+
+
 def test_how_it_begins():
     """Steps log-uniform in [0.001, 0.1], A = −1 … −N; and weight decay would spare what has one dimension."""
     torch.manual_seed(0)

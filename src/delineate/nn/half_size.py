@@ -16,18 +16,16 @@ def half_size(size: tuple[int, int], *, multiple: int, least: int) -> tuple[int,
         least: Smallest side; a side that is shorter stays as it is.
 
     Returns:
-        Height and width in pixels, at most those of `size`.
-
-    Raises:
-        ValueError: The size is a symbol of a graph for any size.
+        Height and width in pixels, at most those of `size`. A side that is a symbol of a graph for many sizes counts as at least
+        twice `least`: a method says so by its `export_least`.
 
     Example:
         >>> from delineate.nn.half_size import half_size
         >>> half_size((352, 288), multiple=32, least=64), half_size((96, 64), multiple=32, least=64)
         ((192, 160), (64, 64))
     """
-    if not known(*size):
-        raise ValueError("a network of two scales is exported for one size alone")
     twice = 2 * multiple
-    height, width = (min(side, max(least, (side + twice - 1) // twice * multiple)) for side in size)
-    return height, width
+    height, width = ((side + twice - 1) // twice * multiple for side in size)
+    if not known(*size):
+        return height, width
+    return min(size[0], max(least, height)), min(size[1], max(least, width))

@@ -105,7 +105,8 @@ class SS2D(nn.Module):
         features, z = features.chunk(2, 3) if self.gate else (features, None)
         features = F.silu(self.conv(features.permute(0, 3, 1, 2)))
         merged = cross_merge(self._scan(cross_scan(features)), height, width).permute(0, 2, 3, 1)
-        y = self.norm(merged).to(features.dtype)
+        # The scan gives single precision; a network in half precision (an exported one) normalizes in its own.
+        y = self.norm(merged.to(self.norm.weight.dtype)).to(features.dtype)
         if z is not None:
             y = y * F.silu(z)
         return self.out_proj(y).permute(0, 3, 1, 2)

@@ -209,7 +209,10 @@ def _folded(model: Any) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder, "made.onnx")
         options.optimized_model_filepath = str(made)
-        onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        try:
+            onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # of kinds of its own, without a base
+            raise ArtefactError(f"onnxruntime refuses the exported network: {_first_line(error)}") from error
         result = onnx.load(made)
     used = {node.domain for node in result.graph.node}
     kept = [one for one in result.opset_import if one.domain in used]

@@ -53,6 +53,8 @@ class DECSeg(DenseMethod):
 
     info = MethodInfo(
         name="decseg",
+        export_form="multiple",
+        export_least=128,  # from where on half of a side is at least twice the encoder's step (`half_size`)
         title="DEC-Seg",
         paper="Gu, Zhou, Zhang et al.: Dual-scale enhanced and cross-generative consistency learning for semi-supervised medical "
         "image segmentation, Pattern Recognition 158 (2025) 110962, arXiv 2312.16039",
