@@ -66,7 +66,6 @@ class MFEL(DenseMethod):
 
     info = MethodInfo(
         name="mfel",
-        export_form="multiple",
         title="MFEL",
         paper="Huang, Luo: Multi-interactive feature embedding learning for medical image segmentation, Frontiers in Medicine 12 "
         "(2025) 1661984, doi 10.3389/fmed.2025.1661984",
