@@ -1,7 +1,7 @@
 # Each command does its own set-up (a virtual environment in .venv, with the versions of constraints.txt):
 #   make demo        train on embedded phantom images, then scores, overlays and a report in demo/
-#   make test        style, types and all tests that need nothing but Python
-#   make test-more   tests that need other programs too, such as a browser; a test whose program is absent is skipped
+#   make test        style, types and the tests that need nothing but Python and little time
+#   make test-more   slow tests, and those that need other programs, such as a browser; one whose program is absent is skipped
 #   make docs        the documentation as a site in site/, with the reference made from the code; every link is followed
 
 VENV := .venv
@@ -26,10 +26,10 @@ test: $(STAMP)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/python -m pytest -n 2 -m "not more"
+	$(VENV)/bin/python -m pytest -n 2 --dist worksteal -m "not more and not slow"
 
 test-more: $(DOCS_STAMP)
-	$(VENV)/bin/python -m pytest -n 2 -m more
+	$(VENV)/bin/python -m pytest -n 2 --dist worksteal -m "more or slow"
 
 docs: $(DOCS_STAMP)
 	$(VENV)/bin/python docs/build_site.py site

@@ -144,7 +144,7 @@ def check_environment(ground: Ground, where: str, source: Path, wheel: Path, *, 
             run(command.split(), log, cwd=place, path=scripts)
 
     def test(log: Path) -> None:
-        words = ["-m", "pytest", "-n", "2", "-m", "not more", "-p", "no:cacheprovider"]
+        words = ["-m", "pytest", "-n", "2", "-m", "not more and not slow", "-p", "no:cacheprovider"]
         run([python, *words], log, cwd=source, path=scripts)
 
     try:

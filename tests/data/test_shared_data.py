@@ -38,6 +38,7 @@ def test_groups_of_acdc_are_its_patients(shared_data: Path) -> None:
     assert {case.group for case in manifest.cases} == {case.id[:10] for case in manifest.cases}
 
 
+@pytest.mark.slow
 def test_duplicates_across_the_splits_of_isic_2017(shared_data: Path) -> None:
     report = check(shared_data / "ISIC2017")
     assert report.usable

@@ -83,6 +83,7 @@ OTHERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", OTHERS)
 def test_killed_and_resumed_with_the_same_bits(strategy: str, partly_for: Maker, recorder: Any) -> None:
     settings = [*OTHERS[strategy], "engine.save_minutes=0.00001"]

@@ -21,7 +21,15 @@ METHODS = sorted(registry.BUILT_IN)
 CLASSES = {1: ClassTable(), 4: ClassTable(names=("background", "a", "b", "c"))}
 
 
-@pytest.mark.parametrize(("name", "check"), [(name, check) for name in METHODS for check in checks_of(name)])
+SLOW = {("condseg", "overfit"), ("mfel", "overfit"), ("ipsl", "overfit")}
+
+
+def promises() -> list:
+    pairs = [(name, check) for name in METHODS for check in checks_of(name)]
+    return [pytest.param(*pair, marks=[pytest.mark.slow] if pair in SLOW else []) for pair in pairs]
+
+
+@pytest.mark.parametrize(("name", "check"), promises())
 def test_promise(name: str, check: str) -> None:
     checks_of(name)[check]()
 

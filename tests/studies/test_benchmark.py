@@ -85,6 +85,7 @@ class PowerCut(Silent):
             raise Killed
 
 
+@pytest.mark.slow
 def test_a_killed_benchmark_goes_on_to_the_same_scores(run, tmp_path: Path):
     options = {"methods": ["unet"], "seeds": 2, "epochs": 1}
     run("whole", **options)

@@ -117,6 +117,7 @@ def test_a_study(study: Run, tmp_path: Path) -> None:
     assert "<script" not in page
 
 
+@pytest.mark.slow
 def test_killed_and_continued_is_the_same(study: Run, tmp_path: Path) -> None:
     options = {"labeled_groups": [2], "draws": 1}
     study("whole", **options)
@@ -141,6 +142,7 @@ def test_one_draw_claims_nothing(study: Run, tmp_path: Path) -> None:
     assert "scores better" not in page
 
 
+@pytest.mark.slow
 def test_labels_that_validate_are_labels(study: Run, tmp_path: Path) -> None:
     study(labeled_groups=[3], draws=1, validation="inside", strategies="mean-teacher")
     folder = tmp_path / "few"
@@ -156,6 +158,7 @@ def test_labels_that_validate_are_labels(study: Run, tmp_path: Path) -> None:
     assert Recipe.load(jobs[-1].run / "recipe.yaml").engine.select_by == "dice"
 
 
+@pytest.mark.slow
 def test_other_validation_cases_and_masks_have_no_say(study: Run, discs: Path, tmp_path: Path) -> None:
     """The data's own validation images are exchanged, and masks that no run needs deleted: the same scores."""
     data = tmp_path / "data"
