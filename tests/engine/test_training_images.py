@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import delineate
+from delineate.artefact.encoder_cloud import EncoderCloud
 from delineate.artefact.format import load, read_header
 from delineate.artefact.training_images import ENTRY, LEVELS, TrainingImages
 from delineate.common.errors import ArtefactError, DataError, DelineateError
@@ -23,7 +24,8 @@ from delineate.engine.describe_run import describe_run
 from delineate.engine.request import TrainRequest
 from delineate.engine.run import train
 from delineate.engine.training_images import Shown, _shrunk_covariance, summarize
-from delineate.inference.outside import compare, measured, vector_of
+from delineate.inference.measuring import measured, seen_parts, vector_of
+from delineate.inference.outside import compare
 
 Maker = Callable[..., TrainRequest]
 SPEC = InputSpec(channels="gray", size=(32, 32))
@@ -43,7 +45,7 @@ def shown(first: int, number: int, *, slices: int = 0, group: str | None = None)
 
 
 def drift_of(found: TrainingImages, pixels: np.ndarray) -> Any:
-    vector = vector_of(measured(SPEC.to_unit(pixels), SPEC, 32, 32), found.names)
+    vector = vector_of(measured([SPEC.to_unit(pixels)], SPEC), found.names)
     assert vector is not None
     return compare(found, [vector], (32, 32))
 
@@ -88,6 +90,55 @@ def test_slices_count_as_their_volume() -> None:
     assert found.held_out_words == "20 held-out cases of 1 group"
 
 
+class Quarters:
+    """An encoder that tells the brightness of each quarter of an image."""
+
+    def of_images(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        return np.array([[one[:16, :16].mean(), one[:16, 16:].mean(), one[16:, :16].mean()] for one in images])
+
+
+def lit(at: int, top: float = 1.2) -> np.ndarray:
+    return np.clip(image(at) * np.where(np.arange(32) < 16, top, 0.8)[:, None, None], 0, 255).astype(np.uint8)
+
+
+def test_the_encoder_finds_what_statistics_do_not() -> None:
+    training = Shown(shown(0, 80).samples, lit)
+    held_out = Shown(shown(0, 40).samples, lambda at: lit(900 + at))
+    found = summarize(training, held_out, SPEC, Quarters())
+    assert found is not None
+    assert found.encoder is not None
+    assert (found.encoder.images, found.encoder.cases) == (80, 40)
+    turned = lit(2000)[::-1]
+    vector = vector_of(measured([SPEC.to_unit(turned)], SPEC), found.names)
+    features = Quarters().of_images([SPEC.to_unit(turned)])[0]
+    assert vector is not None
+    plain, both = (compare(found, [vector], (32, 32), features=given) for given in ([], [features]))
+    assert plain is not None
+    assert both is not None
+    assert not plain.outside
+    assert both.encoder
+    assert both.reason == "its content, as the network's encoder sees it, is unlike that of the training images"
+    usual = Quarters().of_images([SPEC.to_unit(lit(2000))])[0]
+    again = compare(found, [vector], (32, 32), features=[usual])
+    assert again is not None
+    assert not again.outside
+    assert summarize(training, Shown(held_out.samples[:19], held_out.pixels), SPEC, Quarters()).encoder is None  # type: ignore[union-attr]
+
+
+def test_distances_of_features_are_those_of_the_covariance() -> None:
+    rng = np.random.default_rng(0)
+    directions = np.linalg.qr(rng.normal(size=(5, 5)))[0].T[:2]
+    cloud = EncoderCloud(
+        center=(1, 2, 3, 4, 5), scale=(1, 2, 1, 2, 1), directions=directions.tolist(), variances=(4, 2), rest=0.5
+    )
+    covariance = directions.T @ np.diag([4, 2]) @ directions + 0.5 * (np.eye(5) - directions.T @ directions)
+    vector = rng.normal(size=5)
+    scaled = (vector - [1, 2, 3, 4, 5]) / [1, 2, 1, 2, 1]
+    assert cloud.distances(vector)[0] == pytest.approx(np.sqrt(scaled @ np.linalg.inv(covariance) @ scaled / 5))
+    with pytest.raises(ValueError, match="differ in number"):
+        EncoderCloud(center=(1,), scale=(1, 1), directions=(), variances=(), rest=1)
+
+
 def test_equal_images_make_a_finite_summary() -> None:
     same = Shown(shown(0, 30).samples, lambda _: np.full((32, 32, 1), 90, np.uint8))
     found = summarize(same, same, SPEC)
@@ -110,11 +161,11 @@ def test_the_covariance_is_that_of_ledoit_and_wolf() -> None:
 def test_patches_and_padding_are_measured_as_the_image() -> None:
     pixels = image(5).repeat(4, 0).repeat(4, 1)
     patches = InputSpec(channels="gray", size=(32, 32), fit="patch")
-    whole = measured(pixels, patches, 128, 128)
+    whole = measured(seen_parts(pixels, patches, 128, 128), patches)
     assert whole["brightness"] == pytest.approx(float(pixels.mean()) / 255, abs=0.02)
     framed = InputSpec(channels="gray", size=(64, 64), fit="letterbox")
     ready = framed.to_unit(framed.working_pixels(image(5)[:16]))
-    assert measured(ready, framed, 16, 32)["dark"] == 0
+    assert measured(seen_parts(ready, framed, 16, 32), framed)["dark"] == 0
 
 
 def test_a_run_has_a_summary_and_drift_makes_the_same(request_for: Maker, recorder: Any, tmp_path: Path) -> None:

@@ -153,11 +153,12 @@ def test_a_series_is_told_apart_though_no_image_is(summarized: Path, tmp_path: P
 
 
 def test_the_series_test_keeps_its_rate(known: TrainingImages) -> None:
-    from delineate.inference.outside import compare, measured, vector_of
+    from delineate.inference.measuring import measured, vector_of
+    from delineate.inference.outside import compare
 
     drawn = []
     for seed in range(6000, 6200):
-        vector = vector_of(measured(SPEC.to_unit(pixels(seed)), SPEC, 32, 32), known.names)
+        vector = vector_of(measured([SPEC.to_unit(pixels(seed))], SPEC), known.names)
         assert vector is not None
         found = compare(known, [vector], (32, 32))
         assert found is not None
@@ -223,3 +224,13 @@ def test_a_damaged_summary_is_refused(key: str, value: Any, said: str, summarize
     path.write_bytes(struct.pack("<Q", len(text)) + text + raw[8 + length :])
     with pytest.raises(ArtefactError, match=rf"has a damaged Delineate header: .*{said}"):
         read_header(path)
+
+
+def test_the_encoder_tells_other_contents(tmp_path: Path, known: TrainingImages) -> None:
+    images = series(tmp_path / "in", 3000, 2)
+    model = model_of(tmp_path / "plain.safetensors", {ENTRY: known.model_dump(mode="json")})
+    result = delineate.predict(model, [images], out=tmp_path / "out", device="cpu", drift="encoder")
+    assert len(result.compared) == 2
+    assert result.notes == (
+        "the encoder's features are not known of this model or its training images: compared without them",
+    )

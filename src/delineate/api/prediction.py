@@ -157,7 +157,7 @@ def drift(run: Path | str, **options: Unpack[DriftOptions]) -> TrainingImages:
     """
     from delineate.engine.describe_run import describe_run
 
-    return describe_run(Path(run), max_pixels=options["max_pixels"])
+    return describe_run(Path(run), device=options["device"], max_pixels=options["max_pixels"])
 
 
 @takes(PredictOptions)
@@ -197,6 +197,7 @@ def predict(
         names=options["names"],
         mpp=options["mpp"],
         background=options["background"],
+        drift=options["drift"],
         progress=progress,
         **_written(options),
     )
@@ -302,7 +303,6 @@ def _written(options: MaskOptions) -> dict[str, Any]:
         "probabilities",
         "uncertainty",
         "review",
-        "drift",
         "overwrite",
         "batch_size",
         "max_pixels",

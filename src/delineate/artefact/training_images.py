@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from delineate.artefact.encoder_cloud import EncoderCloud
 from delineate.common.config import first_fault
 from delineate.data.core.findings import count
 
-__all__ = ["ENTRY", "FEWEST_HELD_OUT", "LEVELS", "RATE", "Cloud", "Span", "TrainingImages"]
+__all__ = ["ENTRY", "FEWEST_HELD_OUT", "LEVELS", "RATE", "Cloud", "EncoderImages", "Span", "TrainingImages"]
 
 ENTRY: Final = "training_images"
 """Of the provenance."""
@@ -60,6 +61,28 @@ class Cloud(BaseModel):
         return np.sqrt(np.square(turned).mean(1))
 
 
+class EncoderImages(BaseModel):
+    """What the network's encoder makes of the training images."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    images: int = Field(ge=2)
+    """Measured."""
+    cases: int = Field(ge=FEWEST_HELD_OUT)
+    """Held out, and measured."""
+    features: EncoderCloud
+    threshold: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    """As `TrainingImages.threshold`, of statistics and features together: the root of the sum of both squared distances."""
+    held_out: _Numbers
+    """These distances of held-out cases, at `LEVELS`."""
+
+    @model_validator(mode="after")
+    def _distances_fit(self) -> Self:
+        if not _ascending(self.held_out):
+            raise ValueError(f"distances are not {len(LEVELS)} ascending numbers")
+        return self
+
+
 class TrainingImages(BaseModel):
     """The summary of a model's training images. What a later version adds to it is left unread: it changes no mask.
 
@@ -92,6 +115,8 @@ class TrainingImages(BaseModel):
     width: Span
     spacing: tuple[Span, Span] | None = None
     """Of pictures whose files tell: mm from row to row, and from column to column."""
+    encoder: EncoderImages | None = None
+    """None: the method does not tell its encoder's features, or too few cases were held out."""
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
@@ -153,8 +178,9 @@ class TrainingImages(BaseModel):
             Its numbers; under `statistics`, name → 5th, 50th and 95th percentile.
         """
         usual = [LEVELS.index(level) for level in (0.05, 0.5, 0.95)]
-        content = self.model_dump(mode="json", exclude={"names", "quantiles", "statistics"})
+        content = self.model_dump(mode="json", exclude={"names", "quantiles", "statistics", "encoder"})
         rows = zip(self.names, self.quantiles, strict=True)
+        content["encoder"] = self.encoder is not None
         return content | {"statistics": {name: [own[at] for at in usual] for name, own in rows}}
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,7 +33,7 @@ from delineate.engine.build import check_training_memory, source_of, targets_of
 from delineate.engine.class_weights import frequencies, settle_class_weights
 from delineate.engine.data_module import DataKind
 from delineate.engine.data_warnings import side_warnings, training_warnings, validation_warnings
-from delineate.engine.finish import FinishSpec
+from delineate.engine.finish import FinishSpec, TrainedModel
 from delineate.engine.first_weights import begin_at_shares
 from delineate.engine.input_settings import settle_input
 from delineate.engine.intensity_plan import plan_intensity
@@ -51,6 +52,7 @@ from delineate.engine.validation import (
     count_cases,
     validate,
 )
+from delineate.inference.encoder_features import EncoderFeatures
 from delineate.methods import registry
 from delineate.methods.contract import Batch, Method, Stage
 from delineate.nn.output import Output
@@ -207,11 +209,14 @@ class PreparedImages:
 
     def finish_spec(self) -> FinishSpec:
         judge = partial(score_validation_cases, self.manifest, self.spec.axis, self.max_pixels)
+        return FinishSpec(self.manifest, judge, describe=self._describe)
+
+    def _describe(self, trained: TrainedModel) -> dict[str, Any]:
+        """What the training images look like."""
         held_out = None if self.validation is None else Shown.of(self.validation)
-        seen = summarize(Shown.of(self.training), held_out, self.spec)
-        return FinishSpec(
-            self.manifest, judge, provenance={} if seen is None else {ENTRY: seen.model_dump(mode="json")}
-        )
+        encoder = EncoderFeatures.of(trained.artefact.method, trained.device)
+        seen = summarize(Shown.of(self.training), held_out, self.spec, encoder)
+        return {} if seen is None else {ENTRY: seen.model_dump(mode="json")}
 
 
 def _masks_by_case(cache: Cache) -> Iterator[tuple[str, NDArray[np.uint8]]]:

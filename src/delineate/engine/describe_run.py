@@ -21,15 +21,18 @@ from delineate.engine.calibrate import rewrite_card
 from delineate.engine.recipe import Recipe
 from delineate.engine.run_folder import RunFolder
 from delineate.engine.training_images import Shown, summarize
+from delineate.inference.device import resolve_device
+from delineate.inference.encoder_features import EncoderFeatures
 
 __all__ = ["describe_run"]
 
 
-def describe_run(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> TrainingImages:
+def describe_run(path: Path, *, device: str = "auto", max_pixels: int = DEFAULT_MAX_PIXELS) -> TrainingImages:
     """Measure the training and validation images of a run, and store the summary in its model.
 
     Args:
         path: A finished run's folder.
+        device: Of the encoder, as for `Predictor`.
         max_pixels: Larger pictures are refused.
 
     Returns:
@@ -68,7 +71,8 @@ def describe_run(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Trainin
         if recipe.data.slices != "all":
             training = [one for one in training if one.has_foreground or not one.labeled]
         held_out = list(census.samples(manifest.split("val"), manifest.labels))
-        found = summarize(shown(training), shown(held_out), spec)
+        encoder = EncoderFeatures.of(artefact.method, resolve_device(device))
+        found = summarize(shown(training), shown(held_out), spec, encoder)
         if found is None:
             raise DataError(
                 f"{path} was trained on a single image: there is nothing that others could be compared with"

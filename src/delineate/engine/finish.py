@@ -77,6 +77,8 @@ class FinishSpec:
     """What the model says of its data, besides what all do."""
     summary: Mapping[str, Any] = field(default_factory=dict)
     """Further entries of `run.json`."""
+    describe: Callable[[TrainedModel], Mapping[str, Any]] = lambda _: {}
+    """What else the model says of its data once it is trained."""
     about: Callable[[ScoredValidation], Sequence[str]] = lambda _: ()
     """Further lines of the card, which the model file keeps."""
 
@@ -103,7 +105,8 @@ def finish_run(run: Run, spec: FinishSpec) -> float | None:
 def _finish_model(run: Run, spec: FinishSpec, weights: Mapping[str, Tensor], folder: RunFolder) -> Summary:
     """Score the network with these weights and write its `validation/`, `model.safetensors` and `card.md` into the folder."""
     artefact = _artefact(run, weights, spec)
-    judged = spec.judge(TrainedModel(artefact, run.recipe, run.fabric.device, folder.validation))
+    trained = TrainedModel(artefact, run.recipe, run.fabric.device, folder.validation)
+    judged = spec.judge(trained)
     summary, training = judged.summary, artefact.provenance["training"]
     classes = artefact.classes
     extra = {"class_names": list(classes.names), "regions": classes.regions_by_name} if classes.regions else {}
@@ -112,6 +115,7 @@ def _finish_model(run: Run, spec: FinishSpec, weights: Mapping[str, Tensor], fol
     about = {"split": "validation", "protocol": judged.protocol}
     warnings = {"warnings": score_warnings(summary)} if spec.manifest.split("val") else {}
     artefact.scores = about | warnings | summary.to_json(judged.origin.length)
+    artefact.provenance |= spec.describe(trained)
     artefact.provenance["about"] = list(spec.about(judged))
     save(folder.model, artefact)
     write_text(folder.card, model_card(read_info(folder.model)))

@@ -15,15 +15,22 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.artefact.training_images import FEWEST_HELD_OUT, LEVELS, RATE, Cloud, Span, TrainingImages
+from delineate.artefact.encoder_cloud import EncoderCloud
+from delineate.artefact.training_images import FEWEST_HELD_OUT, LEVELS, RATE, Cloud, EncoderImages, Span, TrainingImages
 from delineate.data.cache.cache import Cache
 from delineate.data.core.input_spec import InputSpec, Pixels
 from delineate.data.core.samples import Sample
-from delineate.inference.outside import measured, rounded
+from delineate.inference.measuring import encoder_views, measured, rounded, seen_parts
+from delineate.inference.outside import case_distance
+from delineate.inference.segmenter import ImageEncoder
 
-__all__ = ["MOST_IMAGES", "Shown", "summarize"]
+__all__ = ["MOST_ENCODED", "MOST_IMAGES", "Shown", "summarize"]
 
 MOST_IMAGES: Final = 500
+MOST_ENCODED: Final = 200
+"""Of these, and as many held-out cases, pass the encoder."""
+_DIRECTIONS: Final = 16
+"""Of the encoder's features."""
 _SLICES: Final = 24
 """Of a held-out volume, spread evenly."""
 _SEED: Final = 0
@@ -46,13 +53,16 @@ class Shown:
         return cls(cache.samples, cache.image)
 
 
-def summarize(training: Shown, validation: Shown | None, spec: InputSpec) -> TrainingImages | None:
+def summarize(
+    training: Shown, validation: Shown | None, spec: InputSpec, encoder: ImageEncoder | None = None
+) -> TrainingImages | None:
     """Measure the images of a run.
 
     Args:
         training: Its training images.
         validation: Its validation images; None: it has none.
         spec: Of the model's input.
+        encoder: Of the trained network; None: it does not tell its features.
 
     Returns:
         The summary; without a threshold where too few cases were held out. None for a single training image.
@@ -63,26 +73,35 @@ def summarize(training: Shown, validation: Shown | None, spec: InputSpec) -> Tra
     found = [_measured(training, at, spec) for at in chosen]
     vectors = np.array([rounded(one.values()) for one in found])
     seen = [training.samples[at] for at in chosen]
+    cases = [] if validation is None else _cases(validation.samples)
     held_out, groups = [], []
-    for members in [] if validation is None else _cases(validation.samples):
+    for members in cases:
         assert validation is not None, "it has cases"
         held_out.append(np.array([rounded(_measured(validation, at, spec).values()) for at in members]))
         groups.append(validation.samples[members[0]].case.group)
         seen += [validation.samples[at] for at in members]
     statistics = _cloud(vectors, held_out)
+    content = None
+    if encoder is not None and validation is not None and len(cases) >= FEWEST_HELD_OUT:
+        some = _chosen(len(cases), MOST_ENCODED)
+        plain = _distances(statistics, [held_out[at] for at in some])
+        seen_by = [_encoded(training, chosen[at], spec, encoder) for at in _chosen(len(chosen), MOST_ENCODED)]
+        others = [np.array([_encoded(validation, at, spec, encoder) for at in cases[one]]) for one in some]
+        content = _encoder_images(np.array(seen_by), others, plain)
     spacings = [one.spacing for one in seen if one.spacing is not None]
     told = spec.axis is None and len(spacings) == len(seen)
     return TrainingImages(
         images=len(vectors),
         held_out=len(held_out),
         groups=len(set(groups)) if groups and None not in groups else None,
-        threshold=_threshold(statistics, held_out),
+        threshold=_threshold(_distances(statistics, held_out)),
         names=tuple(found[0]),
         quantiles=tuple(_quantiles(column) for column in vectors.T),
         statistics=statistics,
         height=_span([one.size[0] for one in seen]),
         width=_span([one.size[1] for one in seen]),
         spacing=(_span([one[0] for one in spacings]), _span([one[1] for one in spacings])) if told else None,
+        encoder=content,
     )
 
 
@@ -101,9 +120,40 @@ def _cases(samples: Sequence[Sample]) -> list[list[int]]:
 
 
 def _measured(shown: Shown, at: int, spec: InputSpec) -> dict[str, float]:
-    sample, pixels = shown.samples[at], shown.pixels(at)
-    seen = pixels if spec.fit == "patch" else spec.to_unit(pixels)
-    return measured(seen, spec, *sample.size, sample.spacing)
+    sample = shown.samples[at]
+    return measured(seen_parts(_prepared(shown, at, spec), spec, *sample.size, sample.spacing), spec)
+
+
+def _encoded(shown: Shown, at: int, spec: InputSpec, encoder: ImageEncoder) -> _Vectors:
+    """One vector, the mean over patches where there are such."""
+    found: _Vectors = encoder.of_images(encoder_views(_prepared(shown, at, spec), spec)).mean(0)
+    return found
+
+
+def _prepared(shown: Shown, at: int, spec: InputSpec) -> Pixels:
+    """As `Predictor.prepare`."""
+    return shown.pixels(at) if spec.fit == "patch" else spec.to_unit(shown.pixels(at))
+
+
+def _encoder_images(vectors: _Vectors, held_out: Sequence[_Vectors], plain: _Vectors) -> EncoderImages:
+    """`plain`: distances of the held-out cases by their statistics."""
+    center, scale = vectors.mean(0), np.maximum(vectors.std(0), 1e-6)
+    values, directions = np.linalg.eigh(_shrunk_covariance((vectors - center) / scale))
+    kept = min(_DIRECTIONS, len(center) - 1)
+    order = np.argsort(values)[::-1]
+    cloud = EncoderCloud(
+        center=rounded(center),
+        scale=rounded(scale),
+        directions=tuple(rounded(row) for row in directions.T[order[:kept]]),
+        variances=rounded(np.maximum(values[order[:kept]], 1e-6)),
+        rest=float(max(values[order[kept:]].mean(), 1e-6)),
+    )
+    together = np.hypot(plain, [case_distance(cloud, one) for one in held_out])
+    threshold = _threshold(together)
+    assert threshold is not None, "there are enough"
+    return EncoderImages(
+        images=len(vectors), cases=len(held_out), features=cloud, threshold=threshold, held_out=_quantiles(together)
+    )
 
 
 def _cloud(vectors: _Vectors, held_out: Sequence[_Vectors]) -> Cloud:
@@ -138,17 +188,17 @@ def _shrunk_covariance(centered: _Vectors) -> _Vectors:
 
 
 def _distances(cloud: Cloud, cases: Sequence[_Vectors]) -> _Vectors:
-    """Of pictures or volumes, as `inference.outside.compare` has them."""
-    return np.array([np.sqrt(np.square(cloud.distances(one)).mean()) for one in cases])
+    """Of pictures or volumes."""
+    return np.array([case_distance(cloud, one) for one in cases])
 
 
-def _threshold(cloud: Cloud, held_out: Sequence[_Vectors]) -> float | None:
-    """Conformal: the distance that a new case among n + 1 exceeds with a probability of at most `RATE`."""
-    number = len(held_out)
+def _threshold(distances: _Vectors) -> float | None:
+    """Conformal: the distance that a new case among n + 1 exceeds with a probability of at most `RATE`; None: too few."""
+    number = len(distances)
     if number < FEWEST_HELD_OUT:
         return None
     place = math.ceil((number + 1) * (1 - RATE) - 1e-9)
-    return max(float(np.sort(_distances(cloud, held_out))[place - 1]), 1e-6)
+    return max(float(np.sort(distances)[place - 1]), 1e-6)
 
 
 def _quantiles(values: _Vectors) -> tuple[float, ...]:

@@ -13,7 +13,7 @@ from delineate.inference.series_drift import SeriesDrift, compare_series
 
 __all__ = ["DriftChoice", "drift_notes", "series_of"]
 
-DriftChoice = Literal["auto", "on", "off"]
+DriftChoice = Literal["auto", "on", "encoder", "off"]
 
 
 def series_of(model: Segmenter, files: Sequence[FileResult]) -> SeriesDrift | None:
@@ -32,23 +32,27 @@ def series_of(model: Segmenter, files: Sequence[FileResult]) -> SeriesDrift | No
     return compare_series(model.training_images, cases, pictures=model.spec.axis is None)
 
 
-def drift_notes(model: Segmenter, files: Sequence[FileResult], series: SeriesDrift | None, *, asked: bool) -> list[str]:
+def drift_notes(
+    model: Segmenter, files: Sequence[FileResult], series: SeriesDrift | None, choice: DriftChoice
+) -> list[str]:
     """Lines about all images: how many lie outside, whether the series does, and what could not be compared.
 
     Args:
         model: As for `series_of`.
         files: Likewise.
         series: Its result.
-        asked: Whether it is told also where nothing was compared, and where all is well.
+        choice: With "on" and "encoder" it is told also where nothing was compared, and where all is well.
 
     Returns:
         The lines.
     """
     training = model.training_images
     cases = [file.drift for file in files if file.drift is not None]
-    lines = []
+    lines, asked = [], choice in ("on", "encoder")
     if asked and not cases:
         lines.append(_why_not(model))
+    elif choice == "encoder" and not any(one.encoder for one in cases):
+        lines.append("the encoder's features are not known of this model or its training images: compared without them")
     if training is not None and (far := sum(one.outside for one in cases)):
         held = f"of images like the {training.held_out_words} at most {100 * training.rate:g} % are"
         lines.append(f"{far} of {count(len(cases), 'image')} outside of the training images; {held}")

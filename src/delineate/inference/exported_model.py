@@ -126,6 +126,10 @@ class ExportedModel:
         return "none"
 
     @property
+    def encoder(self) -> None:
+        """The graph does not tell what its encoder makes of images."""
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """Of how masks are made there is nothing to tell."""
         return ()

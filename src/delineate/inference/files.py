@@ -63,7 +63,7 @@ def predict_files(
             (`inference.doubt`).
         review: A CSV file for the images in the order in which a person should look at their masks, with the reason.
         drift: Whether images are compared with the model's training images (`inference.outside`): "auto", where it knows these;
-            "on" tells also where it does not, and where all is well; "off".
+            "on" tells also where it does not, and where all is well; "encoder" also by the features of its encoder; "off".
         overwrite: Replace earlier predictions in `out`.
         batch_size: Images, or tiles of one image, in one forward pass. None: as suits the device.
         max_pixels: Larger images are refused.

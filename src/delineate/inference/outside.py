@@ -7,28 +7,28 @@ all that were seen. A volume is as far as its slices are, taken together.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.artefact.training_images import LEVELS, Span, TrainingImages
-from delineate.data.core.image_statistics import Statistic, measure_image, statistic_of
-from delineate.data.core.input_spec import InputSpec, PixelSpacing
+from delineate.artefact.encoder_cloud import EncoderCloud
+from delineate.artefact.training_images import LEVELS, Cloud, Span, TrainingImages
+from delineate.data.core.image_statistics import Statistic, statistic_of
+from delineate.data.core.input_spec import PixelSpacing
+from delineate.inference.measuring import Vector
 
-__all__ = ["PLAIN", "CaseDrift", "Vector", "compare", "measured", "rounded", "vector_of"]
+__all__ = ["PLAIN", "CaseDrift", "case_distance", "compare"]
 
-Vector = NDArray[np.float64]
 _FAR: Final = 1.5
 """So many times the greatest size or spacing, or less than the least divided by it, is outside."""
-_TILES: Final = 3
-"""Along each side of an image that is seen in patches, so many are measured at most."""
 PLAIN: Final = ("brightness", "contrast", "red_green", "yellow_blue", "edges", "noise")
 """What people see at once is named before what lies farther outside."""
 _PLAINLY: Final = 0.5
 """If it lies so many usual ranges beyond the usual range."""
+_CONTENT: Final = "its content, as the network's encoder sees it, is unlike that of the training images"
 _LEAST_REACH: Final = 0.02
 """Of a statistic's usual range, where it is told how far beyond another lies."""
 _CLEARLY: Final = 0.25
@@ -54,6 +54,8 @@ class CaseDrift:
     """What is outside; None: it lies among them."""
     statistics: Vector
     """Of an image; of a volume their means over its slices."""
+    encoder: bool = False
+    """Whether the features of the encoder were compared too."""
 
     @property
     def outside(self) -> bool:
@@ -61,50 +63,12 @@ class CaseDrift:
         return self.reason is not None
 
 
-def measured(
-    shown: NDArray[Any], spec: InputSpec, height: int, width: int, spacing: PixelSpacing | None = None
-) -> dict[str, float]:
-    """The statistics of an image that was prepared for the network.
-
-    Args:
-        shown: h×w×C at the working size: float32 in [0, 1]; with `fit=patch` in the image's own type, and at most 3×3 patches of it
-            are measured.
-        spec: Of the model.
-        height: Of the image itself, in pixels.
-        width: Of the image itself, in pixels.
-        spacing: Of the image itself, in mm.
-
-    Returns:
-        Name → number.
-    """
-    each = shown.shape[2] // spec.planes
-    shown = shown[..., spec.neighbors * each : (spec.neighbors + 1) * each]
-    if spec.fit != "patch":
-        top, left, high, wide = spec.placement(height, width, spacing) or (0, 0, *shown.shape[:2])
-        return measure_image(shown[top : top + high, left : left + wide], spec.channels)
-    limits = spec.limits(shown)
-    rows, columns = (_spread(length, side) for length, side in zip(shown.shape, spec.size, strict=False))
-    parts = [shown[row : row + spec.size[0], column : column + spec.size[1]] for row in rows for column in columns]
-    found = [measure_image(spec.to_unit(part, limits), spec.channels) for part in parts]
-    return {name: float(np.mean([one[name] for one in found])) for name in found[0]}
-
-
-def vector_of(statistics: dict[str, float], names: Sequence[str]) -> Vector | None:
-    """The numbers that a summary is of; None where it has some that this version does not measure."""
-    known = [statistics.get(name) for name in names]
-    return None if None in known else np.array(rounded(known), np.float64)
-
-
-def rounded(values: Iterable[Any]) -> tuple[float, ...]:
-    """Six digits, as a summary holds them: equal values stay equal."""
-    return tuple(float(f"{value:.6g}") for value in values)
-
-
 def compare(
     training: TrainingImages,
     vectors: Sequence[Vector],
     size: tuple[int, ...] | None,
     spacing: PixelSpacing | None = None,
+    features: Sequence[Vector] = (),
 ) -> CaseDrift | None:
     """How an image or volume lies to the training images.
 
@@ -113,29 +77,29 @@ def compare(
         vectors: Of a picture one, of a volume one for each slice.
         size: Height and width of the picture or slice; None: not compared.
         spacing: Of a picture's pixels in mm; None: not known, or it is a volume, whose spacing has a remark of its own.
+        features: Of the encoder, as many; none: images are compared without.
 
     Returns:
         What was found; None where there is no threshold to compare with.
     """
     if training.threshold is None or not len(vectors):
         return None
-    each = training.statistics.distances(vectors)
-    distance = float(np.sqrt(np.square(each).mean())) / training.threshold
+    encoder = training.encoder if len(features) else None
+    plain, threshold = case_distance(training.statistics, vectors), training.threshold
+    content = 0.0
+    if encoder is not None:
+        content, threshold = case_distance(encoder.features, features), encoder.threshold
+    distance = float(np.hypot(plain, content)) / threshold
     middle = np.mean(vectors, axis=0)
     said = _beyond(training, size, spacing)
     if distance > 1:
-        said.insert(0, _farthest(training, middle))
-    return CaseDrift(distance, "; ".join(said) or None, middle)
+        said.insert(0, _CONTENT if content > plain else _farthest(training, middle))
+    return CaseDrift(distance, "; ".join(said) or None, middle, encoder is not None)
 
 
-def _spread(length: int, side: int) -> list[int]:
-    """Where patches begin that are spread over a side and do not overlap."""
-    if length <= side:
-        return [0]
-    number = min(_TILES, length // side)
-    return (
-        [(length - side) * at // max(1, number - 1) for at in range(number)] if number > 1 else [(length - side) // 2]
-    )
+def case_distance(cloud: Cloud | EncoderCloud, vectors: Sequence[Vector] | NDArray[np.float64]) -> float:
+    """Of a picture, or of all slices of a volume together: the root of their mean squared distance."""
+    return float(np.sqrt(np.square(cloud.distances(vectors)).mean()))
 
 
 def _farthest(training: TrainingImages, vector: Vector) -> str:

@@ -100,7 +100,8 @@ class Picture:
         seen = self.job.worker.predictor.training_images
         vectors = [] if facts.statistics is None else [facts.statistics]
         size = facts.height, facts.width
-        drift = None if seen is None else compare(seen, vectors, size, self._known_spacing(facts, seen))
+        features = [] if facts.features is None else [facts.features]
+        drift = None if seen is None else compare(seen, vectors, size, self._known_spacing(facts, seen), features)
         return replace(result, height=size[0], width=size[1], remark=said, seen=facts.seen, drift=drift)
 
     def _known_spacing(self, facts: Facts, seen: TrainingImages) -> PixelSpacing | None:

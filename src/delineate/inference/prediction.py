@@ -105,6 +105,7 @@ def predict_inputs(
         maps=probabilities,
         doubt=uncertainty or review is not None,
         drift=drift != "off",
+        encoder=drift == "encoder",
         references=references,
         max_pixels=max_pixels,
         check=check,
@@ -121,7 +122,7 @@ def predict_inputs(
     made = () if dicom is None else dicom.notes
     told = (*plan.notes, *made, *references.notes, *spacing_notes(files, model.spec))
     series = series_of(model, files)
-    seen = () if drift == "off" else drift_notes(model, files, series, asked=drift == "on")
+    seen = () if drift == "off" else drift_notes(model, files, series, drift)
     notes = (
         *told,
         *model.notes,

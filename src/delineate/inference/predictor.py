@@ -24,6 +24,7 @@ from delineate.data.core.input_spec import InputSpec, Pixels, PixelSpacing
 from delineate.data.core.known import KnownPictures
 from delineate.data.core.manifest import ClassTable
 from delineate.inference.device import Precision, arithmetic, as_batch, checked_precision, resolve_device
+from delineate.inference.encoder_features import EncoderFeatures
 from delineate.inference.ensemble import Ensemble
 from delineate.inference.image_input import as_pixels, remark
 from delineate.inference.native_size import native_plane
@@ -60,6 +61,10 @@ class Predictor:
 
     kind: ClassVar[str] = "dense"
     """Kind of method that this class predicts with (`Method.kind`)."""
+    own_size = False
+    """Whether `outputs` have the image's own size: no, that of the network's input."""
+    pictures_only = False
+    """Whether volumes are refused: no, and what is odd about them is told."""
 
     def __init__(
         self,
@@ -186,15 +191,10 @@ class Predictor:
         """Whether a forward pass sees tiles of one image, not several images."""
         return self.spec.fit == "patch"
 
-    @property
-    def own_size(self) -> bool:
-        """Whether `outputs` have the image's own size: no, that of the network's input."""
-        return False
-
-    @property
-    def pictures_only(self) -> bool:
-        """Whether volumes are refused: no, and what is odd about them is told."""
-        return False
+    @cached_property
+    def encoder(self) -> EncoderFeatures | None:
+        """What tells the features of images, of an ensemble those of its first member; None: its method does not. A copy of it."""
+        return EncoderFeatures.of(self.method, self.device, self.precision)
 
     def get_ready(self) -> None:
         """Build `network` now, so that this does not count as the time of the first images."""

@@ -13,7 +13,7 @@ processes or machines:
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import cv2
@@ -24,7 +24,7 @@ from delineate.common.errors import DataError, NotFiniteError
 from delineate.data.core.input_spec import Pixels, PixelSpacing
 from delineate.inference.doubt import DoubtSums, entropy_of, measure
 from delineate.inference.image_input import remark
-from delineate.inference.outside import measured, vector_of
+from delineate.inference.measuring import encoder_views, measured, seen_parts, vector_of
 from delineate.inference.segmenter import Facts, Prepared, Probabilities, Segmenter
 
 __all__ = ["NO_MEMORY", "Failure", "Output", "Worker"]
@@ -77,6 +77,8 @@ class Worker:
     """Whether outputs tell how sure the model is; then probabilities are kept, as for `maps`."""
     drift: bool = False
     """Whether images are measured, to compare them with the model's training images where it knows these."""
+    encoder: bool = False
+    """Whether that is done with the features of its encoder too, where it tells them: one more pass through it."""
 
     @property
     def images(self) -> int:
@@ -111,7 +113,8 @@ class Worker:
         if self.predictor.own_size:
             ready = spec.working_pixels(image, spacing)
             ready = ready if spec.fit == "patch" else spec.to_unit(ready)
-        return vector_of(measured(ready, spec, image.shape[0], image.shape[1], spacing), training.names)
+        parts = seen_parts(ready, spec, image.shape[0], image.shape[1], spacing)
+        return vector_of(measured(parts, spec), training.names)
 
     def forward(self, prepared: Sequence[Prepared]) -> list[Output | Failure]:
         """At most `images` inputs → an output or a failure for each, in order.
@@ -123,7 +126,7 @@ class Worker:
             return []
         try:
             made = self.predictor.outputs(prepared, self._batch, self.maps or self.doubt)
-            return [self._output(values, one.facts) for values, one in zip(made, prepared, strict=True)]
+            return [self._output(values, self._known(one)) for values, one in zip(made, prepared, strict=True)]
         except NotFiniteError as error:
             if len(prepared) == 1:
                 return [Failure("not finite", str(error))]
@@ -132,6 +135,15 @@ class Worker:
             if not self.predictor.one_by_one:
                 raise
             return [Failure.of_memory(error) for _ in prepared]
+
+    def _known(self, one: Prepared) -> Facts:
+        """With what the encoder makes of the image. Of a volume's slices and small pictures, batches would be faster, but a pass
+        through the encoder is short beside the rest."""
+        training, encoder = self.predictor.training_images, self.predictor.encoder if self.encoder else None
+        if encoder is None or training is None or training.encoder is None or one.facts.statistics is None:
+            return one.facts
+        found = encoder.of_images(encoder_views(one.input, self.predictor.spec)).mean(0)
+        return replace(one.facts, features=found) if np.isfinite(found).all() else one.facts
 
     def _output(self, values: NDArray[Any], facts: Facts) -> Output:
         model = self.predictor

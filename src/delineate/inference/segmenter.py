@@ -20,7 +20,7 @@ from delineate.data.core.input_spec import InputSpec, Pixels, PixelSpacing
 from delineate.data.core.known import KnownPictures, Role
 from delineate.data.core.manifest import ClassTable
 
-__all__ = ["Facts", "Prepared", "Probabilities", "Segmenter"]
+__all__ = ["Facts", "ImageEncoder", "Prepared", "Probabilities", "Segmenter"]
 
 Probabilities = NDArray[np.float32]
 
@@ -40,6 +40,8 @@ class Facts:
     """What it was to the model, if it was in its data set."""
     statistics: NDArray[np.float64] | None = None
     """What it looks like (`inference.outside`); None: it is not compared with the training images."""
+    features: NDArray[np.float64] | None = None
+    """What the encoder makes of it; None: it was not asked."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,13 @@ class Prepared:
     """h×w×C at the working size: float32 in [0, 1]; or, where tiles will be cut from it, in the image's own type; or, for an
     exported graph, as its file has it."""
     facts: Facts
+
+
+class ImageEncoder(Protocol):
+    """The encoder of a network (`inference.encoder_features`)."""
+
+    def of_images(self, images: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
+        """B images h×w×C of one size, float32 in [0, 1] → B×D."""
 
 
 class Segmenter(Protocol):
@@ -98,6 +107,10 @@ class Segmenter(Protocol):
     @property
     def training_images(self) -> TrainingImages | None:
         """The summary of the training images, of an ensemble that of its first member; None: the model does not tell."""
+
+    @property
+    def encoder(self) -> ImageEncoder | None:
+        """What tells the features of images; None: the model does not."""
 
     @property
     def postprocessing(self) -> Postprocessing | None:

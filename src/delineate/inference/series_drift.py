@@ -73,9 +73,11 @@ def compare_series(
     if training.threshold is None or number < FEWEST:
         return None
     said = []
-    distances = [one.distance * training.threshold for one in cases]
-    place = float(_ranks(training.statistics.held_out, distances).mean())
-    if _deviation(place, number, training.held_out) > NormalDist().inv_cdf(1 - training.rate / 2):
+    threshold, known, held_out = training.threshold, training.statistics.held_out, training.held_out
+    if training.encoder is not None and all(one.encoder for one in cases):
+        threshold, known, held_out = training.encoder.threshold, training.encoder.held_out, training.encoder.cases
+    place = float(_ranks(known, [one.distance * threshold for one in cases]).mean())
+    if _deviation(place, number, held_out) > NormalDist().inv_cdf(1 - training.rate / 2):
         said.append(f"their distances have the mean rank {place:.2f} among held-out ones, where 0.5 is usual")
     if pictures and (one := _statistic(training, np.array([case.statistics for case in cases]))):
         said.insert(0, one)

@@ -77,15 +77,17 @@ def context_of(
     maps: bool = False,
     doubt: bool = False,
     drift: bool = False,
+    encoder: bool = False,
     references: ShownReferences | None = None,
     max_pixels: int = DEFAULT_MAX_PIXELS,
     check: bool = False,
     mpp: float | None = None,
     background: Background = "auto",
 ) -> PredictionContext:
-    """What the images of a plan share. `maps`: whether probability maps are written; `doubt`, `drift`: measured too."""
+    """What the images of a plan share. `maps`: whether probability maps are written; `doubt`, `drift`: measured too;
+    `encoder`: of drift, also the encoder's features."""
     averages = across == ALL or (across is None and model.spec.all_axes)
-    worker = Worker(model, batch_size or 0, maps or averages, doubt, drift)
+    worker = Worker(model, batch_size or 0, maps or averages, doubt, drift, encoder)
     shown = references or NoReferences()
     return PredictionContext(worker, plan.folder, shown, max_pixels, across, dicom, check, mpp, background)
 

@@ -38,7 +38,8 @@ from delineate.inference.dicom_formats import is_dicom_result
 from delineate.inference.doubt import DoubtSums, entropy_of
 from delineate.inference.expected_dice import case_doubt
 from delineate.inference.map_store import MapStore
-from delineate.inference.outside import CaseDrift, Vector, compare
+from delineate.inference.measuring import Vector
+from delineate.inference.outside import CaseDrift, compare
 from delineate.inference.parts import PartInfo, PredictionContext
 from delineate.inference.plan import Item
 from delineate.inference.results import FileResult
@@ -146,6 +147,7 @@ class Volume:
         self._doubts = MapStore(job.folder, depth) if item.uncertainty is not None and self._average is None else None
         self._sums: DoubtSums | None = None
         self._statistics: list[Vector] = []
+        self._features: list[Vector] = []
         self._voxels: Pixels | None = None
         self._flat: tuple[str, ...] = ()
         self._far: str | None = None
@@ -185,6 +187,8 @@ class Volume:
         if output.facts.statistics is not None:
             with self._lock:
                 self._statistics.append(output.facts.statistics)
+                if output.facts.features is not None:
+                    self._features.append(output.facts.features)
         if self._average is not None:
             self._average.add(axis, index, worker.planes(output))
             return
@@ -292,7 +296,7 @@ class Volume:
         """Of slices of several axes, sizes are not compared: they differ from axis to axis."""
         training = self._job.worker.predictor.training_images
         size = tuple(np.delete(self._handle.shape, self.axis).tolist()) if len(self.axes) == 1 else None
-        return None if training is None else compare(training, self._statistics, size)
+        return None if training is None else compare(training, self._statistics, size, features=self._features)
 
     def _entropies(self) -> NDArray[np.uint16]:
         """In the canonical order, as `write.fractions`."""

@@ -2,7 +2,7 @@
 
 from typing import TypedDict
 
-from delineate.requests.shared import MaxPixels
+from delineate.requests.shared import Compute, MaxPixels
 
 __all__ = ["DriftOptions"]
 
@@ -10,4 +10,5 @@ __all__ = ["DriftOptions"]
 class DriftOptions(TypedDict, total=False):
     """Of `drift`."""
 
+    device: Compute
     max_pixels: MaxPixels

@@ -67,14 +67,6 @@ class WrittenOptions(TypedDict, total=False):
             metavar="FILE",
         ),
     ]
-    drift: Annotated[
-        Literal["auto", "on", "off"],
-        Option(
-            help="Say which images, and whether all of them together, lie outside of the model's training images: auto, if the "
-            "model knows these; on, and say also where it does not, or where all is well; off.",
-            default="auto",
-        ),
-    ]
     overwrite: Annotated[
         bool,
         Option(
@@ -166,6 +158,15 @@ class PredictOptions(MaskOptions, total=False):
     names: _Names
     postprocess: _Postprocess
     calibrated: _Calibrated
+    drift: Annotated[
+        Literal["auto", "on", "encoder", "off"],
+        Option(
+            help="Say which images, and whether all of them together, lie outside of the model's training images: auto, if the "
+            "model knows these; on, and say also where it does not, or where all is well; encoder, with the "
+            "features of its encoder too, which tell other contents, for one more pass through it; off.",
+            default="auto",
+        ),
+    ]
     tile: Annotated[
         int | None,
         Option(
@@ -213,6 +214,14 @@ class ExportedPredictOptions(WrittenOptions, total=False):
     names: _Names
     postprocess: _Postprocess
     calibrated: _Calibrated
+    drift: Annotated[
+        Literal["auto", "on", "off"],
+        Option(
+            help="Say which images, and whether all of them together, lie outside of the model's training images: auto, if the "
+            "model knows these; on, and say also where it does not, or where all is well; off.",
+            default="auto",
+        ),
+    ]
     threshold: Annotated[
         float | None,
         Option(
