@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from scipy.special import expit, softmax
 
+from delineate.artefact.format import Artefact
+from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
 from delineate.data.core.regions import Region
 from delineate.engine.calibration.logit_samples import (
@@ -16,11 +18,15 @@ from delineate.engine.calibration.logit_samples import (
     LogitSample,
     chosen,
     pixels_of_each,
+    sampled,
     truth_of,
 )
 from delineate.engine.calibration.resampled import Resampled, folds_of
 from delineate.engine.calibration.temperatures import find_temperatures
 from delineate.evaluation.metrics.calibration import Probabilities, brier, expected_calibration_error
+from delineate.inference.predictor import Predictor
+from delineate.inference.segment import Worker
+from micro_method import brightness
 
 FOUR = ClassTable(names=("background", "a", "b", "c"))
 NESTED = ClassTable(
@@ -87,6 +93,20 @@ def test_what_is_right_without_fail_has_an_end() -> None:
     assert found.temperatures == pytest.approx([0.05])
 
 
+def test_what_lowers_the_likelihood_for_the_sake_of_few_pixels_is_not_adopted() -> None:
+    """A few pixels are wrong and as sure as can be: a high temperature would make all others worse for them."""
+    logits = np.full((1000, 1), np.log(4), np.float32)
+    logits[:10] = 50
+    truth = np.ones((1000, 1), bool)
+    truth[:5], truth[10:109] = False, False
+    found = find_temperatures([LogitSample(logits, truth)] * 6, names(6))
+    (step,) = found.steps
+    assert float(step[1]) > 1.2
+    assert step[2] > 0.01
+    assert found.figures.brier.change.value > 0
+    assert found.temperatures == ()
+
+
 def test_the_models_own_temperature_counts_as_before() -> None:
     given = samples("sigmoid", [3.0])
     found = find_temperatures(given, names(12), own=3.0)
@@ -121,6 +141,27 @@ def test_patients_are_never_on_both_sides_and_count_as_one() -> None:
     )
     assert list(together) == pytest.approx(list(alone)), "three equal cases of a patient say what one says"
     assert draws.standard_error(values) == pytest.approx(values[::3].std(ddof=1) / np.sqrt(7))
+
+
+@pytest.mark.usefixtures("micro")
+@pytest.mark.parametrize("fit", ["stretch", "letterbox", "patch"])
+def test_pixels_are_drawn_where_the_reference_counts(fit: str) -> None:
+    """The network says what is bright: each drawn logit belongs to the class that is drawn with it."""
+    rng = np.random.default_rng(0)
+    mask = (rng.random((96, 64)) < 0.3).astype(np.uint8)
+    image = np.repeat(mask[..., None] * np.uint8(255), 3, axis=2)
+    mask[:50] = 255
+    predictor = Predictor(Artefact(brightness(), InputSpec(size=(32, 32), fit=fit), ClassTable()), "cpu")
+    if fit != "patch":  # at the network's size, so that no pixel is a mean of several
+        image, mask = np.ascontiguousarray(image[30:62, :32]), np.ascontiguousarray(mask[30:62, :32])
+    found = sampled(Worker(predictor), predictor, "a", [(image, mask, None)], 300)
+    assert found is not None
+    again = sampled(Worker(predictor, 3), predictor, "a", [(image, mask, None)], 300)
+    assert again is not None
+    assert np.array_equal(found.truth, again.truth)
+    assert 150 < len(found.logits) <= 330, "tiles have fewer where they lie where nothing counts"
+    assert np.array_equal(found.logits > 0, found.truth)
+    assert sampled(Worker(predictor), predictor, "a", [(image, np.full_like(mask, 255), None)], 300) is None
 
 
 def test_pixels_are_bounded_and_classes_become_what_channels_say() -> None:

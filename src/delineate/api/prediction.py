@@ -91,7 +91,8 @@ def calibrate(
     """Calibrate a run's model on its validation cases, and store what is found in the model.
 
     First temperatures, which probabilities are made with: one for all channels where it lowers the negative log-likelihood of
-    held-out cases by more than its standard error, one for each channel where it lowers it further by more than twice that. Then
+    held-out cases by more than its standard error, one for each channel where it lowers it further by more than twice that,
+    neither where it raises the Brier score. Then
     the post-processing of masks: the threshold (of models with one foreground class, or with regions), and for each class or
     region all components or the largest, none below a size, holes filled; a step is adopted only where it raises the mean Dice of
     the validation cases by more than 0.001 and by more than its standard error. Then, from 20 groups on, a regression that tells

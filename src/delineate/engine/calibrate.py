@@ -29,7 +29,7 @@ from delineate.engine.calibration.dice_regression import FittedDice, fit_expecte
 from delineate.engine.calibration.logit_samples import LogitSample, pixels_of_each
 from delineate.engine.calibration.temperatures import FEWEST_GROUPS, Found, find_temperatures
 from delineate.engine.calibration.validation_masks import ValidationMasks
-from delineate.engine.postprocessing_search import MARGIN, CaseMask, Choice, Trial, search
+from delineate.engine.postprocessing_search import MARGIN, Choice, Trial, search
 from delineate.engine.run_folder import RunFolder
 from delineate.evaluation.results.scoring import content_hash, joint_hash
 from delineate.inference.doubt import DoubtSums
@@ -147,14 +147,14 @@ def calibrate_run(
         scored = [(case, *one) for case, one in zip(cases, made, strict=True) if (one[0].reference != IGNORE).any()]
         _check_number(folder, len(scored))
         found = search([mask for _, mask, _ in scored], bare.classes, masks.thresholds, bare.threshold)
-        chosen = _postprocessing(found, masks, [(case.id, mask) for case, mask, _ in scored])
+        digest = joint_hash({case.id: content_hash(mask.reference) for case, mask, _ in scored})
+        chosen = _postprocessing(found, masks, len(scored), digest)
         doubts = [sums for _, _, sums in scored]
         if found.threshold is not None:  # the masks have changed, and with them how sure the model is of them
             done = replace(tempered, postprocessing=chosen)
             doubts = work.each(work.masks(done).doubt, [case for case, _, _ in scored])
         groups = [_group(case) for case, _, _ in scored]
         expected = _expected(doubts, found, groups)
-        digest = joint_hash({case.id: content_hash(mask.reference) for case, mask, _ in scored})
         record = record.model_copy(
             update={
                 "expected_dice": expected.model,
@@ -281,14 +281,12 @@ def _record(kept: Sequence[tuple[Case, LogitSample]], found: Found | None, remar
     )
 
 
-def _postprocessing(
-    found: Choice, masks: ValidationMasks, scored: Sequence[tuple[str, CaseMask]]
-) -> Postprocessing | None:
+def _postprocessing(found: Choice, masks: ValidationMasks, cases: int, digest: str) -> Postprocessing | None:
     if not found.rules and found.threshold is None:
         return None
     on = ChosenOn(
-        cases=len(scored),
-        references_sha256=joint_hash({name: content_hash(mask.reference) for name, mask in scored}),
+        cases=cases,
+        references_sha256=digest,
         margin=MARGIN,
         before=found.before,
         after=found.after,

@@ -83,8 +83,9 @@ def sampled(worker: Worker, predictor: Predictor, case: str, views: Sequence[Vie
     rng = np.random.default_rng(zlib.crc32(case.encode()))
     logits, classes = [], []
     parts = [part for view in views for part in _inputs(worker, predictor, case, view, rng)]
-    for first in range(0, len(parts), worker.images if predictor.spec.fit != "patch" else predictor.usual_batch):
-        batch = parts[first : first + worker.images]
+    size = worker.batch_size or predictor.usual_batch
+    for first in range(0, len(parts), size):
+        batch = parts[first : first + size]
         for found, (_, mask) in zip(_run(predictor, case, [image for image, _ in batch]), batch, strict=True):
             places = np.flatnonzero(mask != IGNORE)
             drawn = rng.permutation(places)[: -(-number // len(parts))]

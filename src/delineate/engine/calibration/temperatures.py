@@ -3,7 +3,7 @@
 By the inverse of a temperature the negative log-likelihood is convex, for one of all channels as for one of each, so that there is
 one best choice. What it is worth is measured by cross-validation: each group's pixels get the temperatures that were fitted on the
 other folds. One for all is adopted where it lowers that likelihood by more than the standard error over groups; one for each
-channel where it lowers it further by more than twice that.
+channel where it lowers it further by more than twice that; neither where it raises the Brier score.
 """
 
 from __future__ import annotations
@@ -49,8 +49,6 @@ class Found:
 
     temperatures: tuple[float, ...]
     """Empty: none was better."""
-    tried: tuple[float, ...]
-    """One for all, fitted on all cases."""
     figures: ProbabilityFigures
     folds: int
     before: Bins
@@ -71,37 +69,30 @@ def find_temperatures(samples: Sequence[LogitSample], groups: Sequence[Hashable]
         What was found.
     """
     pixels = _Pixels.of(samples)
-    draws = Resampled(groups)
+    draws, cases = Resampled(groups), np.arange(len(samples))
     folds = folds_of(draws.codes)
-    channels = pixels.logits.shape[1]
-    plain = pixels.judged(np.full((len(samples), 1), own))
-    one = pixels.judged(_cross_fitted(pixels, folds, each=False))
-    whole = _fitted(pixels, np.arange(len(samples)), each=False)
-    steps = []
-    gain, error = plain.nll - one.nll, draws.standard_error(plain.nll - one.nll)
-    adopted = bool(gain.mean() > error)
-    steps.append(("temperature", f"{whole[0]:.3g}", float(gain.mean()), error, adopted))
-    chosen, after = (tuple(whole), one) if adopted else ((), one)
-    if channels > 1:
-        each = pixels.judged(_cross_fitted(pixels, folds, each=True))
-        every = _fitted(pixels, np.arange(len(samples)), each=True)
-        rival = one if adopted else plain
-        more = rival.nll - each.nll
-        further = draws.standard_error(more)
-        better = bool(more.mean() > 2 * further)
-        words = ", ".join(f"{value:.3g}" for value in every)
-        steps.append(("one for each channel", words, float(more.mean()), further, better))
-        if better:
-            chosen, after = tuple(every), each
+    best = plain = pixels.judged(np.full((len(samples), 1), own))
+    chosen: tuple[float, ...] = ()
+    shown, steps = None, []
+    tries = [("temperature", False, 1), ("one for each channel", True, 2)]
+    for what, each, errors in tries if pixels.logits.shape[1] > 1 else tries[:1]:
+        rival = pixels.judged(_cross_fitted(pixels, folds, each=each))
+        shown = shown or rival
+        gain = best.nll - rival.nll
+        error = draws.standard_error(gain)
+        whole = _fitted(pixels, cases, each=each).tolist()
+        adopted = bool(gain.mean() > errors * error and rival.brier.mean() <= best.brier.mean())
+        steps.append((what, ", ".join(f"{one:.3g}" for one in whole), float(gain.mean()), error, adopted))
+        if adopted:
+            best, chosen = rival, tuple(whole)
+    after = best if chosen else shown or plain
     figures = ProbabilityFigures(
         nll=_figure(draws, plain.nll, after.nll),
         ece=_ece_figure(draws, plain.bins, after.bins),
         brier=_figure(draws, plain.brier, after.brier),
     )
-    tried = tuple(float(value) for value in whole)
     return Found(
-        tuple(float(value) for value in chosen),
-        tried,
+        chosen,
         figures,
         int(folds.max()) + 1,
         _plotted(plain.bins),
@@ -231,4 +222,4 @@ def _plotted(bins: _Floats) -> Bins:
     share, stated, right = bins.mean(0).mean(0)
     kept = share > 0
     rows = (stated[kept] / share[kept], right[kept] / share[kept], share[kept])
-    return Bins(*(tuple(float(value) for value in row) for row in rows))
+    return Bins(*(tuple(row.tolist()) for row in rows))

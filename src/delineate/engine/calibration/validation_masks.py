@@ -77,18 +77,21 @@ class ValidationMasks:
         reference = self._reference(case)
         if self._predictor.spec.all_axes:
             return CaseMask(reference, self._averaged(case), self._pixel_size(case)), None
-        parts, sums = [], None
+        parts: list[NDArray[np.uint8]] = []
+        sums: DoubtSums | None = None
         for output in self._outputs(case):
             parts.append(self._values(output))
-            if output.doubt is not None:
-                sums = output.doubt if sums is None else sums + output.doubt
+            sums = _added(sums, output)
         # Slices become a volume; with a threshold the axis of the channels lies before it.
         values = parts[0] if self._axis is None else np.stack(parts, axis=self._axis - 3)
         return CaseMask(reference, values, self._pixel_size(case)), sums
 
     def doubt(self, case: Case) -> DoubtSums | None:
-        """How sure the model is of a case, alone. Raises as `predicted`."""
-        return self.predicted(case)[1]
+        """How sure the model is of a case, alone; None of a model that averages over axes. Raises as `predicted`."""
+        sums: DoubtSums | None = None
+        for output in () if self._predictor.spec.all_axes else self._outputs(case):
+            sums = _added(sums, output)
+        return sums
 
     def _views(self, case: Case) -> Iterator[View]:
         if self._axis is None:
@@ -154,3 +157,8 @@ class ValidationMasks:
         if self.thresholds is None:
             return self._worker.classes(output)
         return np.stack([levels_of(plane, self.thresholds) for plane in self._worker.planes(output)])
+
+
+def _added(sums: DoubtSums | None, output: Output) -> DoubtSums | None:
+    """With what was summed over one more slice."""
+    return output.doubt if sums is None or output.doubt is None else sums + output.doubt

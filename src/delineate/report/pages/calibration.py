@@ -21,6 +21,9 @@ from delineate.report.html.elements import Html, element, number, table
 
 __all__ = ["write_calibration_page"]
 
+_FEW = 5e-4
+"""Bins with a smaller share of the pixels are not drawn: they say nothing."""
+
 
 def write_calibration_page(run: Path) -> Path:
     """Write the page of a run's calibration beside its numbers, and return its path."""
@@ -51,7 +54,8 @@ def _probabilities(record: CalibrationRecord, content: Mapping[str, Any]) -> Htm
     lead = (
         f"Measured on {record.pixels} pixels at the network's size, each case counting the same; 95 % intervals over groups. What "
         f"is “after” comes from {record.folds}-fold cross-validation: no case is judged by temperatures that it helped to fit. "
-        "ECE: over the pixels of all cases together, in 15 bins of equal width."
+        "ECE: over the pixels of all cases together, in 15 bins of equal width; the plot leaves out bins with less than 0.05 % of "
+        "the pixels."
     )
     rows = [
         [step["what"], step["found"], f"{step['gain']:+.4f} ± {step['error']:.4f}", _yes(step)]
@@ -68,9 +72,10 @@ def _probabilities(record: CalibrationRecord, content: Mapping[str, Any]) -> Htm
 
 
 def _reliability(bins: Mapping[str, Any]) -> Html:
-    curves = [
-        Series(name, list(zip(bins[name]["stated"], bins[name]["right"], strict=True))) for name in ("before", "after")
-    ]
+    curves = []
+    for name in ("before", "after"):
+        rows = zip(bins[name]["stated"], bins[name]["right"], bins[name]["share"], strict=True)
+        curves.append(Series(name, [(stated, right) for stated, right, share in rows if share >= _FEW]))
     return line_chart(
         [*curves, Series("as stated", [(0, 0), (1, 1)])],
         title="Share of pixels that are what was stated",
