@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from delineate.artefact.format import Artefact
 from delineate.common.errors import DataError
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
+from delineate.data.formats.registry import open_image, read_mask
 from delineate.inference import streaming
 from delineate.inference.files import predict_files
 from delineate.inference.predictor import Predictor
@@ -45,6 +47,39 @@ def test_masks_are_those_of_the_same_picture(model: Predictor, tmp_path: Path) -
     outlines = [json.loads((tmp_path / f"out/outlines/{name}.geojson").read_text()) for name in ("a", "plain")]
     assert outlines[0] == outlines[1]
     assert {path.name for path in (tmp_path / "out/overlays").iterdir()} == {"a.png", "case_0001.png", "plain.png"}
+
+
+@pytest.mark.parametrize("large", [True, False])
+def test_labels_in_ome_zarr_lie_beside_the_mask(
+    model: Predictor, tmp_path: Path, large: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streaming, "LARGE", 1 if large else 1 << 40)
+    picture = pytest.importorskip("zarr").create_group(tmp_path / "in" / "a.zarr")
+    picture.create_array("0", data=IMAGE, chunks=(100, 100, 3))
+    axes = [{"name": "y", "unit": "micrometer"}, {"name": "x", "unit": "micrometer"}, {"name": "c"}]
+    about = {"axes": axes, "datasets": [{"path": "0"}]}
+    picture.attrs["ome"] = {"multiscales": [about]}
+    for _ in range(2):
+        result = predict_files(model, [tmp_path / "in"], tmp_path / "out", format="ome-zarr", overwrite=True)
+        assert not result.failures
+    (mask,) = (tmp_path / "out").glob("a.*")
+    labels = open_image(tmp_path / "out/labels/a.ome.zarr")
+    assert np.array_equal(labels.read(), read_mask(mask) // 255)
+    assert labels.microns == (1, 1)
+    predict_files(model, [tmp_path / "in/a.zarr"], tmp_path / "out", overwrite=True)
+    assert not (tmp_path / "out/labels").exists(), "it was an earlier output"
+    (tmp_path / "in/a.zarr/0/c/1/1/0").write_bytes(b"123")
+    result = predict_files(model, [tmp_path / "in"], tmp_path / "other", format="ome-zarr")
+    assert "a chunk of its pixels is damaged" in str(result.failures[0].error)
+    assert not [path for path in (tmp_path / "other").rglob("*") if "a." in path.name]
+
+
+def test_a_missing_package_is_told_first(model: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "zarr", None)
+    tifffile.imwrite(tmp_path / "plain.tif", IMAGE, tile=(64, 64), **TAGS)
+    with pytest.raises(DataError, match=r'needs zarr: pip install "delineate-seg\[zarr\]"'):
+        predict_files(model, [tmp_path / "plain.tif"], tmp_path / "out", format="ome-zarr")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_damaged_slide_leaves_no_file(model: Predictor, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ __all__ = [
     "output_folder",
     "parse_json",
     "read_json",
+    "remove",
     "sha256",
     "write_bytes",
     "write_json",
@@ -144,6 +145,14 @@ def new_folder(target: Path) -> Iterator[Path]:
     finally:
         if building is not None:
             shutil.rmtree(building, ignore_errors=True)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it; nothing where there is none."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _flush(path: Path) -> None:

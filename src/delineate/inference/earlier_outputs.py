@@ -6,6 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from delineate.common.errors import DataError, DelineateError
+from delineate.common.files import remove
 from delineate.evaluation.inputs.prediction_list import PredictionList
 
 __all__ = ["remove_earlier_outputs"]
@@ -23,7 +24,7 @@ def remove_earlier_outputs(folder: Path, inputs: Collection[Path]) -> None:
         raise DataError(f"{used} is an earlier output in {folder} and an image to predict; give another --out")
     for path in earlier:
         try:
-            path.unlink(missing_ok=True)
+            remove(next((one for one in path.parents if one.suffix == ".zarr" and folder in one.parents), path))
         except OSError as error:
             raise DelineateError(f"cannot remove {path}, an earlier output: {error.strerror}") from error
     for inner in {parent for path in earlier for parent in path.parents if folder in parent.parents}:

@@ -20,7 +20,14 @@ from delineate.data.formats.dicom.address import DicomAddress
 from delineate.data.formats.dicom.files import is_dicom
 from delineate.data.formats.frames import frame_address
 from delineate.data.formats.packed_volume import as_volume
-from delineate.data.formats.registry import and_faults, file_stem, pairs_named, reads_image, reads_volume
+from delineate.data.formats.registry import (
+    and_faults,
+    file_stem,
+    is_picture_folder,
+    pairs_named,
+    reads_image,
+    reads_volume,
+)
 from delineate.data.layouts.roles import assign
 from delineate.data.layouts.tree import File, image_files, lost_links, volume_files, walk
 from delineate.data.layouts.unpacked import unpacked
@@ -140,7 +147,7 @@ def _joined(paths: Sequence[Path], notes: list[str]) -> list[Path]:
 
 def _expand(given: str, notes: list[str]) -> list[Path]:
     path = Path(given)
-    if path.is_dir():
+    if path.is_dir() and not is_picture_folder(path):
         return _of_folder(path, notes)
     if is_archive(path) and path.is_file():
         folder = unpacked(path)
@@ -161,6 +168,7 @@ def _expand(given: str, notes: list[str]) -> list[Path]:
     if glob.has_magic(given):
         matches = [Path(match) for match in sorted(glob.glob(given, recursive=True))]  # noqa: PTH207 - absolute patterns
         images = [match for match in matches if match.is_file() and (reads_image(match) or is_dicom(match))]
+        images = sorted([*images, *filter(is_picture_folder, matches)])
         if not images:
             what = f", only {some([match.name for match in matches], 3)}" if matches else ""
             raise DataError(f"pattern '{given}' matches no images{what}; check the folder and the suffix")

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from delineate.artefact.training_images import TrainingImages
+from delineate.common.files import remove
 from delineate.data.core.input_spec import Pixels, PixelSpacing
 from delineate.data.formats.dicom.address import DicomAddress
 from delineate.data.formats.registry import open_image, read_image
@@ -17,6 +18,7 @@ from delineate.inference.dicom_formats import is_dicom_result
 from delineate.inference.expected_dice import case_doubt
 from delineate.inference.geojson import write_geojson
 from delineate.inference.image_input import read_input
+from delineate.inference.labels_file import labels_of
 from delineate.inference.outlines import Outlines
 from delineate.inference.outside import compare
 from delineate.inference.parts import PartInfo, PredictionContext
@@ -70,6 +72,10 @@ class Picture:
             outlines = Outlines(indices.shape[1])
             outlines.add(indices)
             write_geojson(item.outlines, outlines, classes)
+        if item.labels is not None:
+            microns = open_image(item.image, max_pixels=self.job.max_pixels).microns if not item.channels else None
+            with labels_of(item.labels, indices.shape, classes, microns) as file:
+                file.add(indices)
         if self.job.check:
             check_picture(item.mask, indices, classes)
         if item.overlay is not None:
@@ -88,7 +94,7 @@ class Picture:
     def fail(self, failure: Failure, info: PartInfo) -> FileResult:
         """As `Part.fail`. What was written of the picture goes."""
         for path in self.item.files:
-            path.unlink(missing_ok=True)
+            remove(path)
         return replace(self._result(info), error=failure.line(self.item.image))
 
     def _result(self, info: PartInfo) -> FileResult:

@@ -19,6 +19,7 @@ from delineate.data.core.manifest import ClassTable
 from delineate.data.formats.archives import Address
 from delineate.data.formats.dicom_masks.suffixes import SEGMENTATION_SUFFIX, STRUCTURE_SET_SUFFIX
 from delineate.data.formats.registry import image_suffix, reads_volume, volume_suffix
+from delineate.data.formats.zarr_package import zarr
 from delineate.inference import overwriting
 from delineate.inference.dicom_formats import DicomFormat, why_not
 from delineate.inference.inputs import Channel, Input, Inputs
@@ -26,7 +27,7 @@ from delineate.inference.inputs import Channel, Input, Inputs
 __all__ = ["SUMMARY", "Item", "MaskFormat", "Plan", "make_plan", "relative"]
 
 SUMMARY = "summary.csv"
-_OVERLAYS, _MAPS, _UNCERTAINTY, _OUTLINES = "overlays", "probabilities", "uncertainty", "outlines"
+_OVERLAYS, _MAPS, _UNCERTAINTY, _OUTLINES, _LABELS = "overlays", "probabilities", "uncertainty", "outlines", "labels"
 """Folders inside that of the masks."""
 _PICTURES: dict[str, str] = {"png": ".png", "tiff": ".tif"}
 _VOLUMES: dict[str, str] = {"nifti": ".nii.gz", "mha": ".mha", "nrrd": ".nrrd"}
@@ -38,10 +39,12 @@ _OF_DICOM: dict[DicomFormat, str] = {"dicom-seg": SEGMENTATION_SUFFIX, "rtstruct
 _OF_SUFFIX = {".tif": "tiff", ".tiff": "tiff", ".mha": "mha", ".mhd": "mha", ".nrrd": "nrrd", ".nhdr": "nrrd"}
 """Endings of images whose masks have their format where the user does not say; others get PNG or NIfTI."""
 _OVERLAY = ".png"
+_BESIDE = {"geojson": "GeoJSON holds outlines", "ome-zarr": "OME-Zarr holds labels"}
+"""What is written beside masks of any format, in words."""
 
-MaskFormat = Literal["auto", "png", "tiff", "nifti", "mha", "nrrd", "dicom-seg", "rtstruct", "geojson"]
+MaskFormat = Literal["auto", "png", "tiff", "nifti", "mha", "nrrd", "dicom-seg", "rtstruct", "geojson", "ome-zarr"]
 """`auto`: TIFF of a TIFF and PNG of other pictures; of a volume, its own format; TIFF of an array in a packed file; a segmentation
-of a DICOM image. `geojson`: of pictures the same, and outlines beside it."""
+of a DICOM image. `geojson`, `ome-zarr`: of pictures the same, and outlines or labels beside it."""
 
 _UNSAFE = re.compile(r"[^\w-]+")
 """Characters of class names that do not belong into a folder's name."""
@@ -70,13 +73,15 @@ class Item:
     """Whether it is a volume, by its name: then masks and maps are volumes, too."""
     outlines: Path | None = None
     """GeoJSON, where it was asked for."""
+    labels: Path | None = None
+    """OME-Zarr, likewise: a folder."""
     streamed: bool = False
     """Whether it is a large picture that is read, computed and written by parts (`inference.streaming`)."""
 
     @property
     def files(self) -> list[Path]:
         """All files that the image gives."""
-        further = (self.overlay, self.uncertainty, self.outlines)
+        further = (self.overlay, self.uncertainty, self.outlines, self.labels)
         return [self.mask, *(path for path in further if path is not None), *self.maps]
 
 
@@ -169,7 +174,7 @@ def _item(
 ) -> Item:
     volume = reads_volume(found.image)
     if not volume and not found.channels and streams(found):
-        if format not in ("auto", "tiff", "geojson"):
+        if format not in ("auto", "tiff", *_BESIDE):
             raise DataError(
                 f"{found.image} is read by windows and its mask written by parts, which TIFF allows and {format} does not: leave "
                 "out --format"
@@ -183,6 +188,7 @@ def _item(
             maps=tuple(inner / file for inner in maps),
             spacing=found.spacing,
             outlines=_outlines(found, folder, format),
+            labels=_labels(found, folder, format),
             streamed=True,
         )
     file = f"{found.name}{_suffix(found.image, volume, format)}"
@@ -198,11 +204,20 @@ def _item(
         channels=found.channels,
         spacing=None if volume else found.spacing,
         outlines=_outlines(found, folder, format),
+        labels=_labels(found, folder, format),
     )
 
 
 def _outlines(found: Input, folder: Path, format: MaskFormat) -> Path | None:
     return folder / _OUTLINES / f"{found.name}.geojson" if format == "geojson" else None
+
+
+def _labels(found: Input, folder: Path, format: MaskFormat) -> Path | None:
+    if format != "ome-zarr":
+        return None
+    target = folder / _LABELS / f"{found.name}.ome.zarr"
+    zarr(str(target))  # a missing package is told before anything is computed
+    return target
 
 
 def _suffix(image: Path, volume: bool, format: MaskFormat, *, maps: bool = False) -> str:
@@ -212,9 +227,9 @@ def _suffix(image: Path, volume: bool, format: MaskFormat, *, maps: bool = False
         if reason := why_not(image, format):
             raise DataError(f"{image} {reason}; leave out --format, or give {' or '.join(known)}")
         return next(iter(known.values())) if maps else _OF_DICOM[format]
-    if format == "geojson" and volume:
-        raise DataError(f"{image} is a volume, and GeoJSON holds outlines of pictures: leave out --format")
-    if format in ("auto", "geojson"):
+    if format in _BESIDE and volume:
+        raise DataError(f"{image} is a volume, and {_BESIDE[format]} of pictures: leave out --format")
+    if format in ("auto", *_BESIDE):
         if not maps and not why_not(image, "dicom-seg"):
             return SEGMENTATION_SUFFIX
         own = _OF_SUFFIX.get(volume_suffix(image) if volume else image_suffix(image), "")

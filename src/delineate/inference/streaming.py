@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError, NotFiniteError
+from delineate.common.files import remove
 from delineate.data.augment.patches import Corner, Size, cut
 from delineate.data.core.input_spec import InputSpec, Pixels
 from delineate.data.formats.contract import ANY_SIZE, ImageHandle
@@ -26,6 +27,7 @@ from delineate.data.formats.tiff_tiled import TiledTiff
 from delineate.inference.geojson import write_geojson
 from delineate.inference.glass import RULE, is_glass, leaves_out
 from delineate.inference.image_input import remark
+from delineate.inference.labels_file import labels_of
 from delineate.inference.level_choice import Seen, seen_at
 from delineate.inference.outlines import Outlines
 from delineate.inference.overview import write_overview
@@ -129,7 +131,7 @@ class StreamedPicture:
         except NO_MEMORY as error:
             failure = Failure.of_memory(error)
         for path in self.item.files:
-            path.unlink(missing_ok=True)
+            remove(path)
         return replace(result, error=failure.line(self.item.image), milliseconds=since(start))
 
     def _predicted(self, result: FileResult) -> FileResult:
@@ -144,8 +146,13 @@ class StreamedPicture:
         counts = np.zeros(256, np.int64)
         values = np.array(mask_values(predictor.classes), np.uint8)
         with ExitStack() as files:
-            labels = mask_labels(predictor.classes)
-            mask = files.enter_context(TiledTiff(item.mask, size, _BYTES, labels=labels, microns=microns))
+            told = mask_labels(predictor.classes)
+            mask = files.enter_context(TiledTiff(item.mask, size, _BYTES, labels=told, microns=microns))
+            labels = (
+                None
+                if item.labels is None
+                else files.enter_context(labels_of(item.labels, size, predictor.classes, microns))
+            )
             outlines = None if item.outlines is None else Outlines(size[1])
             maps = [files.enter_context(TiledTiff(path, size, _WORDS, microns=microns)) for path in item.maps]
             for _, made in predictor.rows_of(source, worker.batch_size or None):
@@ -159,6 +166,8 @@ class StreamedPicture:
                 mask.add(values[indices])
                 if outlines is not None:
                     outlines.add(indices)
+                if labels is not None:
+                    labels.add(indices)
         if item.outlines is not None and outlines is not None:
             zoom = handle.shape[0] / size[0], handle.shape[1] / size[1]
             write_geojson(item.outlines, outlines, predictor.classes, zoom)

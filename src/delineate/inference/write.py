@@ -18,6 +18,7 @@ from delineate.data.core.manifest import ClassTable
 from delineate.data.formats.canonical import Canonical
 from delineate.data.formats.contract import FULL, ImageHandle
 from delineate.data.formats.images import write_image
+from delineate.data.formats.ome_zarr_labels import ATTRIBUTES
 from delineate.data.formats.registry import write_map, write_mask
 from delineate.evaluation.inputs.prediction_list import PredictedFile
 from delineate.inference.doubt import CaseDoubt
@@ -102,6 +103,7 @@ def fractions(probabilities: Probabilities) -> NDArray[np.uint16]:
 def listed(item: Item, folder: Path, seen: Role | None, doubt: CaseDoubt | None = None) -> PredictedFile:
     """What the list says of the files of one image, read back from the disk's cache."""
     overlays = [path for path in (item.overlay, item.outlines) if path is not None]
+    overlays += [] if item.labels is None else [item.labels / ATTRIBUTES]  # stands for the folder
     uncertainty = [] if item.uncertainty is None else [item.uncertainty]
     return PredictedFile(
         mask=relative(item.mask, folder),

@@ -77,10 +77,11 @@ class WrittenOptions(TypedDict, total=False):
     ]
     max_pixels: MaxPixels
     format: Annotated[
-        Literal["auto", "png", "tiff", "nifti", "mha", "nrrd", "dicom-seg", "rtstruct", "geojson"],
+        Literal["auto", "png", "tiff", "nifti", "mha", "nrrd", "dicom-seg", "rtstruct", "geojson", "ome-zarr"],
         Option(
             help="Format of masks and probability maps. auto: TIFF for TIFF, PNG for other pictures; a volume's own format, on its "
-            "own grid; a segmentation (dicom-seg) for DICOM. geojson: as auto, and outlines for QuPath beside the masks.",
+            "own grid; a segmentation (dicom-seg) for DICOM. geojson: as auto, and outlines for QuPath beside the masks; "
+            "ome-zarr: as auto, and OME-Zarr labels beside them.",
             default="auto",
         ),
     ]

@@ -381,6 +381,8 @@ class Reader(ABC):
     writer: ClassVar[Writer | None] = None
     windowed: ClassVar[bool] = False
     """Of a format of pictures: whether opening a large file reads its header alone, so that it can be asked for windows."""
+    folders: ClassVar[bool] = False
+    """Whether its pictures are folders, with names that end as `suffixes` say."""
     framed: ClassVar[bool] = False
     """Of a format of pictures: whether its files may hold several images, as volumes' may, with addresses (`FILE#2`)."""
 

@@ -37,6 +37,7 @@ __all__ = [
     "forget_other_packages",
     "frame_names",
     "image_suffix",
+    "is_picture_folder",
     "open_image",
     "pairs_named",
     "read_geometry",
@@ -61,6 +62,7 @@ FORMATS = Plugins(
         "raster": "delineate.data.formats.pictures:Raster",
         "tiff": "delineate.data.formats.tiff_files:Tiff",
         "slides": "delineate.data.formats.slides:Slides",
+        "ome_zarr": "delineate.data.formats.ome_zarr:OmeZarr",
         "npy": "delineate.data.formats.npy:Npy",
         "nifti": "delineate.data.formats.nifti:Nifti",
         "itk": "delineate.data.formats.itk:Itk",
@@ -171,6 +173,12 @@ def reads_image(path: Path) -> bool:
     """Whether a file's name is that of a picture or a volume that can be read; packed files are neither."""
     found = _by_name(path)
     return (found is not None and found.kind != "packed") or reads_volume(path)
+
+
+def is_picture_folder(path: Path) -> bool:
+    """Whether a folder is a picture by its name, and no place in which pictures lie."""
+    found = _by_name(path)
+    return found is not None and found.folders and path.is_dir()
 
 
 def file_stem(path: Path) -> str:

@@ -10,7 +10,14 @@ from pathlib import Path
 from delineate.common.errors import DataError
 from delineate.data.core.findings import Finding, count, some
 from delineate.data.core.words import normal, printable
-from delineate.data.formats.registry import faults, file_stem, image_suffix, reads_volume, volume_suffix
+from delineate.data.formats.registry import (
+    faults,
+    file_stem,
+    image_suffix,
+    is_picture_folder,
+    reads_volume,
+    volume_suffix,
+)
 
 __all__ = ["DEPTH", "File", "Tree", "image_files", "lost_links", "volume_files", "walk"]
 
@@ -56,6 +63,8 @@ def walk(root: Path, depth: int = DEPTH) -> Tree:
         for path, parts in _entries(root, (), depth, {os.path.realpath(root)}):
             if not _is_utf8(path.name):
                 strange.append(path)
+            elif is_picture_folder(path):
+                _add(tree, path, parts)
             elif path.is_dir():
                 tree.folders.append((*parts, normal(path.name)))
             elif not path.is_file():
@@ -93,13 +102,14 @@ def _entries(
     for name in names:
         path = folder / name
         yield path, parts
-        if depth and _is_utf8(name) and path.is_dir() and (real := os.path.realpath(path)) not in seen:
+        inner = depth and _is_utf8(name) and path.is_dir() and not is_picture_folder(path)
+        if inner and (real := os.path.realpath(path)) not in seen:
             yield from _entries(path, (*parts, normal(name)), depth - 1, {*seen, real})
 
 
 def _add(tree: Tree, path: Path, parts: tuple[str, ...]) -> None:
     if image_suffix(path) and not reads_volume(path):
-        tree.images.append(File(path, parts, normal(path.stem)))
+        tree.images.append(File(path, parts, normal(file_stem(path))))
     elif volume_suffix(path) or image_suffix(path):
         tree.volumes.append(File(path, parts, normal(file_stem(path))))
     else:
@@ -149,4 +159,4 @@ def _is_stack(path: Path) -> bool:
 
 
 def _visible(path: Path) -> bool:
-    return not path.name.startswith(".") and path.is_file()
+    return not path.name.startswith(".") and (path.is_file() or is_picture_folder(path))
