@@ -90,6 +90,8 @@ def test_tiles_views_and_members_have_their_own(tmp_path: Path) -> None:
     for file, one in zip(files, members, strict=True):
         save(file, one)
     together = delineate.load(files[0], "cpu", ensemble=files[1:])
+    assert any(note.startswith("2 members of 3 are calibrated") for note in together.notes)
+    assert not any("calibrated" in note for note in delineate.load(files[0], "cpu", ensemble=[files[1]]).notes)
     assert np.allclose(together.probabilities(image), np.mean(alone, axis=0), atol=1e-5)
     views = Predictor(members[0], "cpu", tta="flips").probabilities(image)
     mirrored = Predictor(members[0], "cpu").probabilities(np.ascontiguousarray(image[:, ::-1]))[:, ::-1]

@@ -15,10 +15,11 @@ from handmade import write_exported
 from PIL import Image
 
 import delineate
+from calibration_record import record
 from delineate.artefact.postprocessing import Postprocessing, StructureRule
 from delineate.common.errors import ArtefactError, DataError, DelineateError
 from delineate.data.core.input_spec import InputSpec
-from delineate.runtime import load
+from delineate.runtime import load, predict
 from delineate.runtime.cli import run
 
 nibabel = pytest.importorskip("nibabel", reason="nibabel is in the extra `medical`")
@@ -152,6 +153,28 @@ def test_an_exported_file_is_what_it_is(mean: Path, tmp_path: Path) -> None:
         with pytest.raises(DelineateError, match=line):
             delineate.load(mean, **asked)
     assert type(delineate.load(mean)) is type(load(mean))
+
+
+def test_a_calibrated_file_tells_the_dice_that_it_expects(mean: Path, two: Path, tmp_path: Path) -> None:
+    line = {"intercept": 0.4, "weights": (0.0, 0.0, -0.1), "low": (-9,) * 3, "high": (9,) * 3}
+    missing = {"intercept": 0.5, "weights": (0.0,), "low": (0,), "high": (0,)}
+    error = {"value": 0.1, "low": 0.05, "high": 0.2}
+    expected = {"found": {"polyp": line}, "missing": {"polyp": missing}}
+    found = record(1.5, expected_dice={**expected, "error": error, "baseline": error, "gain": error})
+    file = write_exported(tmp_path / "model.onnx", format=5, calibration=found)
+    asked = {"uncertainty": True, "review": tmp_path / "review.csv", "calibrated": True, "overwrite": True}
+    result = predict(file, [two], out=tmp_path / "masks", **asked)
+    (case,) = result.files
+    assert case.doubt is not None
+    assert case.doubt.expected_dice == pytest.approx(0.4 - 0.1 * np.log(20 / 1200))
+    assert "0.1000" in (tmp_path / "review.csv").read_text()
+    for options in ({"threshold": 0.3}, {"threshold": 0.5}):
+        (other,) = predict(file, [two], out=tmp_path / "masks", **asked, **options).files
+        assert other.doubt is not None
+        assert (other.doubt.expected_dice is None) == (options["threshold"] != 0.5)
+    for refused in (predict, delineate.predict):
+        with pytest.raises(ArtefactError, match=r"mean.onnx is not calibrated.*export it again"):
+            refused(mean, [two], out=tmp_path / "refused", calibrated=True)
 
 
 def test_what_a_model_is(mean: Path, capsys: pytest.CaptureFixture[str]) -> None:

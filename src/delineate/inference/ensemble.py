@@ -144,6 +144,12 @@ class Ensemble:
         found = [f"{title}: probabilities are the mean over {' × '.join(means)}"]
         if tta != "none" and (sided := of_a_side(self.members[0].classes.names[1:])):
             found.append(sided)
+        calibrated = sum(one.calibration is not None for one in self.members)
+        if 0 < calibrated < len(self.members):
+            found.append(
+                f"{count(calibrated, 'member')} of {len(self.members)} {'is' if calibrated == 1 else 'are'} calibrated: the "
+                "probabilities of the others are those of their networks"
+            )
         number = sum(one.postprocessing is not None for one in self.members)
         if number and self.postprocessing is None:
             have = count(number, "member has", "members have")
