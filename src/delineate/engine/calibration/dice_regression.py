@@ -72,18 +72,18 @@ def fit_expected_dice(doubts: Sequence[DoubtSums], scores: _Floats, groups: Sequ
         for at in own.tolist():
             crossed[at] = np.mean(list(expected(*lines, doubts[at]).values()))
         plain[own] = truth[others].mean()
-    errors, others_errors = np.abs(crossed - truth), np.abs(plain - truth)
-    gain = others_errors - errors
+    errors, plain_errors = np.abs(crossed - truth), np.abs(plain - truth)
+    gain = plain_errors - errors
     told = tuple(map(float, crossed)), tuple(map(float, truth)), tuple(one.case.confidence for one in doubts)
     if gain.mean() <= draws.standard_error(gain):
         return FittedDice(
             None,
             f"no expected Dice: by cross-validation its mean absolute error is {errors.mean():.3f}, and that of the mean Dice "
-            f"alone {others_errors.mean():.3f}, which is no less by more than chance",
+            f"alone {plain_errors.mean():.3f}: it is not better by more than chance",
             *told,
         )
     found, missing = _lines(doubts, scores)
-    intervals = [draws.interval(one) for one in (errors, others_errors, gain)]
+    intervals = [draws.interval(one) for one in (errors, plain_errors, gain)]
     model = ExpectedDice(found=found, missing=missing, error=intervals[0], baseline=intervals[1], gain=intervals[2])
     return FittedDice(model, None, *told)
 
