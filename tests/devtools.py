@@ -19,12 +19,15 @@ import pytest
 
 from browser import NAMES, OPTIONS
 
+_LOCAL = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+"""The later one of two such options holds."""
+
 
 class Tab:
-    """A page in a browser that has no network."""
+    """A page in a browser that has no network, or reaches this machine alone."""
 
-    def __init__(self, process: subprocess.Popen[bytes], send: int, receive: int) -> None:
-        self._process, self._send, self._receive = process, send, receive
+    def __init__(self, process: subprocess.Popen[bytes], send: int, receive: int, local: bool = False) -> None:
+        self._process, self._send, self._receive, self._local = process, send, receive, local
         self._buffer, self._last, self._session = b"", 0, ""
         self.asked: list[str] = []
         """Addresses that the page requested."""
@@ -37,7 +40,9 @@ class Tab:
         self._session = found["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network", "DOM"):
             self.call(f"{domain}.enable")
-        self.call("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0)
+        if not self._local:
+            none = {"latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
+            self.call("Network.emulateNetworkConditions", offline=True, **none)
 
     def call(self, method: str, /, **given: Any) -> dict[str, Any]:
         """One command of the DevTools protocol."""
@@ -58,8 +63,9 @@ class Tab:
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
 
-    def open(self, page: Path) -> None:
-        self.call("Page.navigate", url=page.resolve().as_uri())
+    def open(self, page: Path | str) -> None:
+        """A file, or an address."""
+        self.call("Page.navigate", url=page.resolve().as_uri() if isinstance(page, Path) else page)
         self.wait("document.readyState === 'complete'")
 
     def wait(self, condition: str, seconds: float = 60) -> None:
@@ -130,8 +136,9 @@ class Tab:
 
 
 @contextmanager
-def tab(folder: Path) -> Iterator[Tab]:
-    """A browser with one page; `folder` takes its own files. The test is skipped where no browser is."""
+def tab(folder: Path, *, local: bool = False) -> Iterator[Tab]:
+    """A browser with one page; `folder` takes its own files. The test is skipped where no browser is. `local`: whether servers of
+    this machine are reached, at 127.0.0.1."""
     program = next((found for name in NAMES if (found := shutil.which(name))), None)
     if program is None:
         pytest.skip("no Chromium is installed (Debian: apt-get install chromium)")
@@ -143,11 +150,12 @@ def tab(folder: Path) -> Iterator[Tab]:
         os.dup2(os.dup(theirs_out), 4)
 
     own = (f"--user-data-dir={folder / 'profile'}", "--remote-debugging-pipe", "--window-size=1280,860", "about:blank")
+    rules = (_LOCAL,) if local else ()
     process = subprocess.Popen(
-        [program, *OPTIONS, *own], stderr=subprocess.DEVNULL, pass_fds=(3, 4), preexec_fn=as_expected
+        [program, *OPTIONS, *rules, *own], stderr=subprocess.DEVNULL, pass_fds=(3, 4), preexec_fn=as_expected
     )
     try:
-        opened = Tab(process, ours_out, ours_in)
+        opened = Tab(process, ours_out, ours_in, local)
         opened.attach()
         yield opened
     finally:

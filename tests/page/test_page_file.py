@@ -30,7 +30,7 @@ from delineate.inference.model_info import read_info
 from delineate.nn.output import Output
 from delineate.page import html_file
 from delineate.page.html_file import export_html
-from delineate.page.linked import linked, modules, source
+from delineate.page.linked import linked, modules, plain, source
 from delineate.page.model_facts import check_for_page, model_facts
 from micro_method import Micro, MicroOptions
 
@@ -75,16 +75,20 @@ def data(page: str, name: str) -> bytes:
 
 
 def test_the_source_is_small_and_can_be_joined() -> None:
-    folder = files("delineate.page").joinpath("source")
-    names = [file.name for file in folder.iterdir()]
-    assert sum(len(source(name).encode()) for name in names) <= 80_000
-    scripts = modules(ENTRY)
-    assert {name for name in names if name.endswith(".js")} == {*scripts, "worker.js"}
+    scripts, documents = modules(ENTRY), ("index.html", "style.css")
+    used = {
+        "a file": [*scripts, "worker.js", *documents],
+        "of a server": [*modules("main-server.js"), "server.html", *documents],
+    }
+    names = {file.name for file in files("delineate.page").joinpath("source").iterdir()}
+    assert names == {name for page in used.values() for name in page}
+    sizes = {page: sum(len(plain(name).encode()) for name in found) for page, found in used.items()}
+    assert max(sizes.values()) <= 90_000, sizes
     script = linked(ENTRY)
     assert not re.search(r"^\s*(import|export)\b", script, re.MULTILINE)
-    top = TOP.findall(script)
+    top = [name for file in scripts for name in TOP.findall(source(file))]
     assert sorted(top) == sorted(set(top))
-    for name in scripts:  # what is imported is there, under the name that it has there
+    for name in used["a file"] + used["of a server"]:  # what is imported is there, under the name that it has there
         for given, other in re.findall(r'^import \{ ([^}]*) \} from "\./(.*?)";$', source(name), re.MULTILINE):
             assert set(given.split(", ")) <= set(
                 re.findall(r"^export (?:async )?\w+ (\w+)", source(other), re.MULTILINE)
@@ -108,7 +112,7 @@ def test_a_page_carries_all_and_allows_only_that(tmp_path: Path) -> None:
     assert list(tmp_path.glob("*.html")) == [result.path]
     assert data(page, "model") == GRAPH
     assert data(page, "wasm").startswith(b"\0asm")
-    assert data(page, "worker").decode().endswith(source("worker.js"))
+    assert data(page, "worker").decode().endswith(plain("worker.js"))
     (policy,) = re.findall(r'<meta http-equiv="Content-Security-Policy" content="(.*?)">', page)
     (script,) = re.findall(r'<script type="module">(.*?)</script>', page, re.DOTALL)
     (style,) = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)

@@ -101,7 +101,7 @@ def test_masks_and_downloads_are_those_of_predict(
         page.choose("#files", *pictures[1:])
         page.wait(FINISHED)
         assert page.run("document.getElementById('status').textContent") == (
-            "4 of 5 pictures segmented, 1 could not be segmented."
+            "4 of 5 images segmented, 1 could not be segmented."
         )
         assert page.run("document.querySelector('.failed small').textContent") == "is damaged or ends too early"
         one = page.saved(
@@ -114,7 +114,7 @@ def test_masks_and_downloads_are_those_of_predict(
         check_quiet(page, model)
     with zipfile.ZipFile(archive) as files:
         assert files.testzip() is None
-        assert files.namelist() == [*(expected_name(path) for path in pictures), "areas.csv"]
+        assert files.namelist() == [*(expected_name(path) for path in pictures), "areas.csv", "card.html"]
         files.extractall(tmp_path / "unpacked")
         rows = list(csv.DictReader(io.StringIO(files.read("areas.csv").decode())))
     values = [0, 255] if len(classes) == 2 else [0, 1, 2]
@@ -146,9 +146,18 @@ def test_threshold_classes_and_keys(exported: dict[str, Path], pictures: list[Pa
         )
         own = int((predictor.predict(pictures[-1]) == 1).sum())
         page.wait(f"{area} == {own}")
-        for name in ("clear", "class-1", "opacity", "outline", "threshold"):  # in the order of the tab key
+        drawing = ("move", "brush", "largest", "out", "fit", "in", "view")
+        for name in (
+            "clear",
+            *drawing,
+            "class-1",
+            "opacity",
+            "outline",
+            "doubt",
+            "threshold",
+        ):  # in the order of the tab key
             page.press("Tab", code=9)
-            assert page.run("document.activeElement.id") == name
+            assert page.run("document.activeElement.id || document.activeElement.dataset.tool") == name
         page.press("ArrowRight", code=39)
         level = page.run("document.getElementById('threshold').valueAsNumber")
         assert level > 0.4

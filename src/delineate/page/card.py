@@ -11,13 +11,14 @@ from delineate.report.html.elements import Html, element, fold, join
 __all__ = ["card"]
 
 
-def card(info: ModelInfo, measured: Sequence[str], license: str | None = None) -> Html:
+def card(info: ModelInfo, measured: Sequence[str] = (), license: str | None = None, *, open_: bool = True) -> Html:
     """The card as a part that folds.
 
     Args:
         info: Of the model.
-        measured: Lines on what was measured of the exported file.
+        measured: Lines on what was measured of the exported file, if it is one.
         license: Of the model's weights; None: not stated.
+        open_: Whether it is open at first.
 
     Returns:
         HTML.
@@ -26,8 +27,9 @@ def card(info: ModelInfo, measured: Sequence[str], license: str | None = None) -
     parts = [_part("Intended use", element("p", model_card.intended_use(info))), _part("Limits", element("p", LIMITS))]
     parts += [_scores(info), _part("Classes", _table(*model_card.class_rows(info)))]
     parts += [_part(name, _list(told[name])) for name in ("Model", "Input", "Output", "Data", "Training", "Licenses")]
-    parts.append(_part("This page against the model", _list(measured)))
-    return fold("Model card", element("div", *parts), open_=True)
+    if measured:
+        parts.append(_part("This page against the model", _list(measured)))
+    return fold("Model card", element("div", *parts), open_=open_)
 
 
 def _part(title: str, *content: Html) -> Html:

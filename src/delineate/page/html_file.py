@@ -28,7 +28,7 @@ from delineate.inference.export.export import ExportResult, report_path
 from delineate.inference.model_card import title_of
 from delineate.inference.model_info import ModelInfo, read_info, without_folders
 from delineate.page.card import card
-from delineate.page.linked import linked, source
+from delineate.page.linked import linked, plain
 from delineate.page.model_facts import check_for_page, model_facts
 from delineate.report.html.elements import Html, element, fold, join
 
@@ -130,7 +130,7 @@ def build_page(
         A document without anything to load.
     """
     facts = model_facts(info, made.facts)
-    script, style = linked("main-wasm.js"), source("style.css")
+    script, style = linked("main-wasm.js"), plain("style.css")
     parts = {
         "HEAD": join(
             element("meta", http_equiv="Content-Security-Policy", content=_policy(script, style)),
@@ -139,10 +139,14 @@ def build_page(
         ),
         "TITLE": title_of(info),
         "LEAD": _LEAD,
+        "MODELS": "",
         "KINDS": _KINDS[made.facts.numbers],
         "POSTPROCESSING": _postprocessing(info, facts),
         "VALUES": f"Masks are PNG files as delineate predict writes them: {facts['labels']}.",
-        "CARD": join(card(info, [without_folders(line) for line in made.parity.lines], license), _licenses()),
+        "CARD": join(
+            element("div", card(info, [without_folders(line) for line in made.parity.lines], license), id="card"),
+            _licenses(),
+        ),
         "FOOTER": f"Made by Delineate {version()} (Apache-2.0). Research software: not a medical device, not for diagnosis.",
         "END": join(
             _runtime(),
@@ -152,7 +156,7 @@ def build_page(
             element("script", Html(script), type="module"),
         ),
     }
-    page = source("index.html")
+    page = plain("index.html")
     for name, content in parts.items():
         page = page.replace(f"<!-- {name} -->", join(content))
     return page
@@ -182,7 +186,7 @@ def _runtime() -> Html:
     program, wasm, notices = (
         lzma.decompress(folder.joinpath(f"{name}.xz").read_bytes()) for name in ("ort.js", "ort.wasm", "notices.txt")
     )
-    worker = program + source("worker.js").encode()
+    worker = program + plain("worker.js").encode()
     return join(_data("worker", worker), _data("wasm", wasm), _data("notices", notices))
 
 

@@ -9,15 +9,25 @@ from __future__ import annotations
 import re
 from importlib.resources import files
 
-__all__ = ["linked", "modules", "source"]
+__all__ = ["linked", "modules", "plain", "source"]
 
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./([\w-]+\.js)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?function|class|const|let)", re.MULTILINE)
 
 
+_COMMENT = re.compile(r"^[ \t]*(?://.*|/\*\*.*\*/|/\*\*|\*.*)\n", re.MULTILINE)
+"""A line that is a comment, or of one."""
+_INDENT = re.compile(r"^[ \t]+", re.MULTILINE)
+
+
 def source(name: str) -> str:
     """A file of the page's source."""
     return files("delineate.page").joinpath("source", name).read_text(encoding="utf-8")
+
+
+def plain(name: str) -> str:
+    """A file of the page's source without comments and indentation: what a browser is given (a test holds lines to be whole)."""
+    return _INDENT.sub("", _COMMENT.sub("", source(name)))
 
 
 def modules(entry: str) -> list[str]:
@@ -37,4 +47,4 @@ def modules(entry: str) -> list[str]:
 
 def linked(entry: str) -> str:
     """The script of `entry` with all that it imports."""
-    return "\n".join(_EXPORT.sub("", _IMPORT.sub("", source(name))).strip() + "\n" for name in modules(entry))
+    return "\n".join(_EXPORT.sub("", _IMPORT.sub("", plain(name))).strip() + "\n" for name in modules(entry))

@@ -18,7 +18,7 @@ from delineate.inference.postprocess import Structure, structures_of
 from delineate.inference.write import mask_values, value_names
 from delineate.nn.output import Output
 
-__all__ = ["MOST_PIXELS", "check_for_page", "model_facts"]
+__all__ = ["MOST_PIXELS", "check_for_page", "model_facts", "rules_of"]
 
 MOST_PIXELS = 40_000_000
 """Of a picture: WebAssembly has 4 GB, and a picture is there several times as floats."""
@@ -65,14 +65,15 @@ def model_facts(info: ModelInfo, facts: ExportFacts) -> dict[str, Any]:
         "outputs": table.outputs,
         "threshold": facts.threshold,
         "painted": Output.of(table).painted if facts.threshold is not None else [],
-        "postprocessing": _rules(info.header, table),
+        "postprocessing": rules_of(info.header, table),
         "values": list(values),
         "palette": None if colors is None else [list(color) for color in colors],
         "labels": value_names(table, values),
     }
 
 
-def _rules(header: Header, table: ClassTable) -> list[dict[str, Any]]:
+def rules_of(header: Header, table: ClassTable) -> list[dict[str, Any]]:
+    """The post-processing of a picture's mask as `source/postprocess.js` follows it."""
     chosen = header.postprocessing
     if chosen is None or chosen.dimensions != 2:
         return []

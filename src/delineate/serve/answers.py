@@ -185,7 +185,7 @@ def _viewed(made: Made, results: Sequence[FileResult]) -> bytes:
     item = made.items[0]
     if item.streamed:
         raise DataError("the picture is too large for a viewer; ask for another output")
-    view = view_of(item, _indices(made, item), made.job)
+    view = view_of(item, _indices(made, item), made.job, made.kept.get(item.name), made.query)
     facts = {**_facts(made, results, masks=False), "view": view.facts}
     stream = io.BytesIO()
     with ZipFile(stream, "w", ZIP_STORED) as packed:

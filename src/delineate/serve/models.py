@@ -6,6 +6,7 @@ from collections.abc import Hashable
 from functools import lru_cache
 from typing import Any
 
+from delineate.artefact.header import Header
 from delineate.data.core.input_spec import InputSpec
 from delineate.fewshot.predictor import FewShotPredictor
 from delineate.inference.model_info import ModelInfo
@@ -16,6 +17,7 @@ from delineate.inference.tta import Tta
 from delineate.inference.variants import has_threshold, variant_of
 from delineate.inference.write import mask_values, value_names
 from delineate.nn.output import Output
+from delineate.page.model_facts import rules_of
 
 __all__ = ["ServedModel"]
 
@@ -89,16 +91,19 @@ class ServedModel:
         """All that is known of it; `masks` tells programs how masks are made of probabilities and written."""
         return {
             **self.about(),
-            "masks": None if self.fewshot else masks_of(self.segmenter),
+            "masks": None if self.fewshot else masks_of(self.segmenter, self.info.header),
             "info": self.info.to_json(),
         }
 
 
-def masks_of(model: Segmenter) -> dict[str, Any]:
+def masks_of(model: Segmenter, header: Header) -> dict[str, Any]:
     """How probabilities become a mask: `outputs` planes; from `threshold` on, `painted` (plane, class) one upon the other, or
-    where it is null the most probable class. `values` stand for the classes in the masks of pictures."""
+    where it is null the most probable class. `values` stand for the classes in the masks of pictures; `rules` are those of the
+    post-processing of pictures, null where only the server can follow them."""
     table, values, colors = model.classes, mask_values(model.classes), palette(model.classes)
-    decided = has_threshold(model)
+    decided, chosen = has_threshold(model), model.postprocessing
+    by_server = chosen is not None and chosen.rules and (chosen.unit == "mm" or chosen.dimensions != 2)
+    rules = None if by_server else rules_of(header, table)
     return {
         "outputs": table.outputs,
         "threshold": getattr(model, "threshold", None) if decided else None,
@@ -107,4 +112,5 @@ def masks_of(model: Segmenter) -> dict[str, Any]:
         "palette": None if colors is None else [list(color) for color in colors],
         "labels": value_names(table, values),
         "postprocessing": None if model.postprocessing is None else model.postprocessing.words,
+        "rules": rules,
     }

@@ -16,7 +16,8 @@ from delineate.data.formats.dicom.address import DicomAddress
 from delineate.data.formats.registry import reads_volume
 from delineate.inference.inputs import Inputs
 from delineate.inference.parts import PredictionContext
-from delineate.inference.plan import Item, MaskFormat
+from delineate.inference.pictures import Picture
+from delineate.inference.plan import MaskFormat
 from delineate.inference.results import FileResult
 from delineate.inference.segment import Output
 from delineate.inference.segmenter import Segmenter
@@ -46,9 +47,8 @@ class _KeepingSteps(FileSteps):
     kept: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def write(self, made: Step) -> FileResult | None:
-        if isinstance(made.made, Output):
-            item: Item = made.part.item  # type: ignore[union-attr]  # of pictures alone, as `open` saw to
-            self.kept[item.name] = np.stack(list(self.job.worker.planes(made.made)))
+        if isinstance(made.made, Output) and isinstance(made.part, Picture):
+            self.kept[made.part.item.name] = np.stack(list(self.job.worker.planes(made.made)))
         return super().write(made)
 
 
@@ -90,11 +90,15 @@ class Segmentation:
         query, out = self.query, self.folder / "out"
         model, across = self._asked()
         found = find_images(self.parts, model.spec, self.limits, self.charge, query.pixel_spacing)
-        maps = query.probabilities or query.output == "raw"
-        wanted: dict[str, Any] = {"probabilities": query.probabilities, "uncertainty": query.uncertainty}
+        raw = query.output == "raw"
+        viewed = query.output == "view" and not reads_volume(found.images[0].image)
+        keeps = raw or (viewed and (query.probabilities or query.uncertainty))
+        maps = query.probabilities or keeps
+        wanted: dict[str, Any] = (
+            {} if viewed else {"probabilities": query.probabilities, "uncertainty": query.uncertainty}
+        )
         plan, dicom = plan_prediction(model, found, out, **wanted, format=self._format(found))
         size = check_sizes(plan.items, model, self.limits, maps=maps)
-        raw = query.output == "raw"
         if raw and any(item.volume or item.streamed for item in plan.items):
             raise DataError(
                 "output=raw is for single pictures; ask for npz, or for probabilities=true with a format of volumes"
@@ -113,7 +117,7 @@ class Segmentation:
             max_pixels=self.limits.pixels,
         )
         kept: dict[str, NDArray[np.float32]] = {}
-        steps = _KeepingSteps(job, kept) if raw else FileSteps(job)
+        steps = _KeepingSteps(job, kept) if keeps else FileSteps(job)
         notes = (*plan.notes, *(() if dicom is None else dicom.notes), *model.notes)
         told = tuple(shown(note, self.folder) for note in notes)
         self._made = Made(self.model, query, job, plan.items, told, kept)

@@ -4,7 +4,8 @@ A zip of NumPy arrays that are not packed, so that a script in a browser reads t
 
 image.npy           uint8 slices × height × width, or × 3 colors
 mask.npy            uint8 slices × height × width, class indices
-probabilities.npy   uint8 planes × slices × height × width, 255 is 1; where asked for
+probabilities.npy   uint8 planes × slices × height × width, 255 is 1; of pictures float32, so that a threshold decides as it does
+                    for `predict`; where asked for
 uncertainty.npy     uint8 slices × height × width; where asked for
 result.json         facts, with `view`: distances of pixels (rows, columns) and of slices in mm, where known
 
@@ -27,11 +28,13 @@ from delineate.data.formats.canonical import Canonical
 from delineate.data.formats.contract import ANY_SIZE
 from delineate.data.formats.registry import open_image
 from delineate.inference.contact_sheet import turned
+from delineate.inference.doubt import entropy_of
 from delineate.inference.image_input import read_input
 from delineate.inference.overlay import to_display
 from delineate.inference.parts import PredictionContext
 from delineate.inference.plan import Item
 from delineate.inference.shading import shaded
+from delineate.serve.options import SegmentQuery
 
 __all__ = ["View", "npy", "view_of"]
 
@@ -42,9 +45,7 @@ _BYTES = 257
 class View:
     """Arrays, and how far apart what they show lies."""
 
-    def __init__(
-        self, arrays: dict[str, NDArray[np.uint8]], spacing: Sequence[float] | None, step: float | None
-    ) -> None:
+    def __init__(self, arrays: dict[str, NDArray[Any]], spacing: Sequence[float] | None, step: float | None) -> None:
         self.arrays = arrays
         self.facts: dict[str, Any] = {
             "spacing": None if spacing is None else list(spacing),
@@ -53,18 +54,22 @@ class View:
         }
 
 
-def view_of(item: Item, mask: NDArray[np.uint8], job: PredictionContext) -> View:
+def view_of(
+    item: Item, mask: NDArray[np.uint8], job: PredictionContext, planes: NDArray[np.float32] | None, query: SegmentQuery
+) -> View:
     """What is shown of an image that was predicted.
 
     Args:
         item: Of its plan; the image and its files are there.
         mask: Its class indices, in the order of its mask's file.
         job: Of the prediction.
+        planes: Probabilities of a picture, where they were kept.
+        query: What was asked for.
 
     Returns:
         The arrays.
     """
-    return _volume(item, mask, job) if item.volume else _picture(item, mask, job)
+    return _volume(item, mask, job) if item.volume else _picture(item, mask, job, planes, query)
 
 
 def npy(array: NDArray[Any]) -> bytes:
@@ -74,13 +79,15 @@ def npy(array: NDArray[Any]) -> bytes:
     return stream.getvalue()
 
 
-def _picture(item: Item, mask: NDArray[np.uint8], job: PredictionContext) -> View:
+def _picture(
+    item: Item, mask: NDArray[np.uint8], job: PredictionContext, planes: NDArray[np.float32] | None, query: SegmentQuery
+) -> View:
     pixels = read_input(item.image, item.channels, job.worker.predictor.spec, job.max_pixels)
-    arrays = {"image": to_display(pixels)[None], "mask": mask[None]}
-    if item.maps:
-        arrays["probabilities"] = np.stack([_map(open_image(path).read())[None] for path in item.maps])
-    if item.uncertainty is not None:
-        arrays["uncertainty"] = _map(open_image(item.uncertainty).read())[None]
+    arrays: dict[str, NDArray[Any]] = {"image": to_display(pixels)[None], "mask": mask[None]}
+    if planes is not None and query.probabilities:
+        arrays["probabilities"] = planes[:, None]
+    if planes is not None and query.uncertainty:
+        arrays["uncertainty"] = np.rint(255 * entropy_of(planes, job.worker.predictor.classes)).astype(np.uint8)[None]
     spacing = item.spacing
     if spacing is None and not item.channels and (microns := open_image(item.image, max_pixels=ANY_SIZE).microns):
         spacing = microns[0] / 1000, microns[1] / 1000
@@ -98,7 +105,7 @@ def _volume(item: Item, mask: NDArray[np.uint8], job: PredictionContext) -> View
     def slices(voxels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return np.stack([turned(plane, placed) for plane in np.moveaxis(voxels, axis, 0)])
 
-    arrays = {
+    arrays: dict[str, NDArray[Any]] = {
         "image": slices(shaded(as_numbers(handle, spec.volume_numbers), spec, item.image)),
         "mask": slices(written.turn.apply(mask)),
     }

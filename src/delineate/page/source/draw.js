@@ -6,10 +6,11 @@
  * @param {Uint8Array} mask class indices
  * @param {?number[][]} colors RGB by class; null: not shown
  * @param {{fill: number, outline: boolean}} look fill: opacity, 0…1
+ * @param {number} wide of the outlines
  */
-export function overlay(mask, width, height, colors, { fill, outline }) {
+export function overlay(mask, width, height, colors, { fill, outline }, wide = edgeWidth(width, height)) {
   const image = new ImageData(width, height);
-  const edge = outline ? edges(mask, width, height, Math.max(1, Math.round(Math.min(width, height) / 250))) : null;
+  const edge = outline ? edges(mask, width, height, wide) : null;
   for (let pixel = 0; pixel < mask.length; pixel++) {
     const color = colors[mask[pixel]];
     if (!color) continue;
@@ -18,6 +19,9 @@ export function overlay(mask, width, height, colors, { fill, outline }) {
   }
   return image;
 }
+
+/** Pixels of an outline. */
+export const edgeWidth = (width, height) => Math.max(1, Math.round(Math.min(width, height) / 250));
 
 /** The pixels of each class that lie within `wide` pixels of another class, or of the border. */
 function edges(mask, width, height, wide) {
@@ -32,4 +36,27 @@ function edges(mask, width, height, wide) {
     }
   }
   return found;
+}
+
+/** How unsure the model is of each pixel, 0…255: the entropy of its probabilities, as `delineate predict --uncertainty` writes it. */
+export function entropies(probabilities, { outputs, threshold }) {
+  const size = probabilities.length / outputs;
+  const apart = threshold !== null; // each output has a probability of its own
+  const bits = (value) => -value * Math.log2(value + 1e-12);
+  const sums = new Float32Array(size);
+  for (let output = 0; output < outputs; output++) {
+    for (let pixel = 0; pixel < size; pixel++) {
+      const value = probabilities[output * size + pixel];
+      sums[pixel] += apart ? bits(value) + bits(1 - value) : bits(value);
+    }
+  }
+  const whole = apart ? outputs : Math.log2(outputs);
+  return Uint8ClampedArray.from(sums, (sum) => (255 * sum) / whole);
+}
+
+/** The same as a veil over the picture. */
+export function veil(doubts, width, height) {
+  const image = new ImageData(width, height);
+  for (let pixel = 0; pixel < width * height; pixel++) image.data.set([214, 39, 130, 0.9 * doubts[pixel]], 4 * pixel);
+  return image;
 }

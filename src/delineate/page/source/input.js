@@ -4,7 +4,7 @@
 import { PlainError } from "./bytes.js";
 
 const ARRAYS = { uint8: Uint8Array, uint16: Uint16Array, float32: Float32Array };
-const WORDS = { uint8: "8 bits", uint16: "16 bits", float32: "floats" };
+const BITS_OF = { uint8: "8 bits", uint16: "16 bits", float32: "floats" };
 
 /** A remark where a picture is of another kind than those that the model was trained on. */
 export function remarkOn({ channels, data }, { numbers, gray }) {
@@ -19,7 +19,7 @@ export function modelInput(picture, { numbers, ownValues }) {
   const given = Object.keys(ARRAYS).find((name) => data instanceof ARRAYS[name]);
   const widened = given === "uint8" && numbers === "uint16";
   if (given !== numbers && !widened && numbers !== "float32") {
-    throw new PlainError(`has ${WORDS[given]} per channel, and the model was trained on pictures of ${WORDS[numbers]}`);
+    throw new PlainError(`has ${BITS_OF[given]} per channel, and the model was trained on pictures of ${BITS_OF[numbers]}`);
   }
   const factor = widened && !ownValues ? 257 : 1;
   const result = new ARRAYS[numbers](width * height * 3);

@@ -3,12 +3,12 @@
 import { postprocessed } from "./postprocess.js";
 
 /**
- * @param {Float32Array} probabilities outputs × pixels
+ * @param {Float32Array|Uint8Array} probabilities outputs × pixels
  * @param {?number} threshold null: the most probable class wins
  * @returns {Uint8Array} a class index for each pixel
  */
 export function maskOf({ probabilities, width, height }, model, threshold) {
-  const size = width * height;
+  const size = probabilities.length / model.outputs;
   const mask = new Uint8Array(size);
   if (threshold === null) {
     for (let pixel = 0; pixel < size; pixel++) {
@@ -22,7 +22,8 @@ export function maskOf({ probabilities, width, height }, model, threshold) {
       }
     }
   } else {
-    const limit = Math.fround(threshold); // probabilities are single precision, and so is the model's own comparison
+    // Probabilities are single precision, and so is the model's own comparison; those of volumes have 8 bits.
+    const limit = probabilities instanceof Float32Array ? Math.fround(threshold) : 255 * threshold;
     for (const [output, index] of model.painted) {
       for (let pixel = 0; pixel < size; pixel++) if (probabilities[output * size + pixel] >= limit) mask[pixel] = index;
     }
@@ -35,4 +36,15 @@ export function areasOf(mask, classes) {
   const counts = new Array(classes).fill(0);
   for (let pixel = 0; pixel < mask.length; pixel++) counts[mask[pixel]]++;
   return counts;
+}
+
+/** Agreement of two masks in a class; null where neither has it. */
+export function diceOf(one, other, index) {
+  let [both, sum] = [0, 0];
+  for (let pixel = 0; pixel < one.length; pixel++) {
+    const [a, b] = [one[pixel] === index, other[pixel] === index];
+    both += a && b;
+    sum += a + b;
+  }
+  return sum ? (2 * both) / sum : null;
 }

@@ -39,6 +39,12 @@ export function exifOrientation(exif) {
   return 1;
 }
 
+/** A slice of what an entry shows, for the screen. */
+export function imageOf({ width, height, held: { image } }, slice) {
+  const size = width * height * image.channels;
+  return shown({ width, height, channels: image.channels, data: image.data.subarray(slice * size, (slice + 1) * size) });
+}
+
 /** RGBA of 8 bits for the screen; other numbers than bytes between their 0.5th and 99.5th percentile. */
 export function shown({ width, height, channels, data }) {
   const rgba = new Uint8ClampedArray(width * height * 4);

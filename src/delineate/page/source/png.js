@@ -1,6 +1,6 @@
-// PNG files ⇄ pixels: all kinds and depths, exactly as they are stored. Browsers give 8 bits, with colors changed by profiles.
+// PNG files → pixels: all kinds and depths, exactly as they are stored. Browsers give 8 bits, with colors changed by profiles.
 
-import { PlainError, crc32, joined, latin1, packed, unpacked, utf8 } from "./bytes.js";
+import { PlainError, crc32, joined, latin1, unpacked } from "./bytes.js";
 import { exifOrientation, turned } from "./picture.js";
 
 export const PNG_SIGNATURE = [137, 80, 78, 71, 13, 10, 26, 10];
@@ -120,37 +120,4 @@ export function firstChannels(samples, stored, channels) {
   const data = new samples.constructor((samples.length / stored) * channels);
   for (let at = 0; at < data.length; at++) data[at] = samples[Math.floor(at / channels) * stored + (at % channels)];
   return data;
-}
-
-/**
- * A mask as a PNG file, as `delineate predict` writes it: gray values, or with a palette the values themselves.
- *
- * @param {Uint8Array} mask class indices, row by row
- * @param {number[]} values of each class in the file
- * @param {?number[][]} palette RGB of each value
- * @param {string} labels what the values mean, kept as text
- */
-export async function encodeMask(mask, width, height, values, palette, labels) {
-  const rows = new Uint8Array((width + 1) * height);
-  for (let row = 0, from = 0; row < height; row++) {
-    for (let column = 0; column < width; column++) rows[row * (width + 1) + 1 + column] = values[mask[from++]];
-  }
-  const header = new DataView(new ArrayBuffer(13));
-  header.setUint32(0, width);
-  header.setUint32(4, height);
-  header.setUint8(8, 8);
-  header.setUint8(9, palette ? 3 : 0);
-  const parts = [new Uint8Array(PNG_SIGNATURE), chunk("IHDR", new Uint8Array(header.buffer))];
-  parts.push(chunk("iTXt", joined([utf8("labels"), new Uint8Array(5), utf8(labels)])));
-  if (palette) parts.push(chunk("PLTE", new Uint8Array(palette.flat())));
-  parts.push(chunk("IDAT", await packed(rows)), chunk("IEND", new Uint8Array()));
-  return joined(parts);
-}
-
-function chunk(name, body) {
-  const named = joined([utf8(name), body]);
-  const ends = new DataView(new ArrayBuffer(8));
-  ends.setUint32(0, body.length);
-  ends.setUint32(4, crc32(named));
-  return joined([new Uint8Array(ends.buffer, 0, 4), named, new Uint8Array(ends.buffer, 4)]);
 }

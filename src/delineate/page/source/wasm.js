@@ -1,10 +1,14 @@
 // The back end that runs in the browser. Another one has the same two methods:
 //
-//   start()            resolves when it is ready
-//   segment(picture)   a decoded picture → {width, height, probabilities: Float32Array of outputs × pixels}
+//   start()                  resolves when it is ready
+//   segment(entry, model)    → {width, height, depth, volume, image: {channels, data}, probabilities: Float32Array of outputs × pixels
+//                            or null, mask: class indices or null, spacing: mm along each axis or null, remark, facts}
+//   write(entry, mask)       → {suffix, bytes}, or null where the page writes a PNG; it may be missing
+//   accepts, kinds           names of images, as a regular expression and for a window of files
 
 import { PlainError, fromBase64, unpacked } from "./bytes.js";
-import { modelInput } from "./input.js";
+import { readPicture } from "./files.js";
+import { modelInput, remarkOn } from "./input.js";
 
 export class WasmBackend {
   /** @param {object} model the page's facts of the model */
@@ -13,6 +17,8 @@ export class WasmBackend {
     this.waiting = new Map();
     this.asked = 0;
     this.turn = Promise.resolve();
+    this.accepts = /\.(png|jpe?g|tiff?|bmp|webp)$/i;
+    this.kinds = ".png,.jpg,.jpeg,.tif,.tiff,.bmp,.webp,image/png,image/jpeg,image/tiff,image/bmp,image/webp";
   }
 
   async start() {
@@ -38,8 +44,13 @@ export class WasmBackend {
   }
 
   /** One picture after the other. */
-  segment(picture) {
-    const answer = this.turn.then(() => this.run(picture));
+  segment({ file }) {
+    const answer = this.turn.then(async () => {
+      const picture = await readPicture(file, this.model.maxPixels);
+      const { width, height, channels, data } = picture;
+      const { probabilities } = await this.run(picture);
+      return { width, height, depth: 1, volume: false, image: { channels, data }, probabilities, mask: null, spacing: null, remark: remarkOn(picture, this.model) };
+    });
     this.turn = answer.catch(() => {});
     return answer;
   }

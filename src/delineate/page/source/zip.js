@@ -1,4 +1,4 @@
-// Files → one zip archive, stored as they are: PNG files cannot be packed further.
+// Files → one zip archive, stored as they are: PNG files cannot be packed further. And back.
 
 import { crc32, joined, utf8 } from "./bytes.js";
 
@@ -30,3 +30,16 @@ function record(mark, ...rows) {
 }
 
 const little = (value, count) => Array.from({ length: count }, (_, at) => Math.floor(value / 256 ** at) & 255);
+
+/** Name → bytes of the files of an archive that stores them as they are. */
+export function unzipped(buffer) {
+  const view = new DataView(buffer);
+  const found = {};
+  for (let at = 0; at + 30 < buffer.byteLength && view.getUint32(at, true) === 0x04034b50; ) {
+    const [size, label, extra] = [view.getUint32(at + 18, true), view.getUint16(at + 26, true), view.getUint16(at + 28, true)];
+    const from = at + 30 + label + extra;
+    found[new TextDecoder().decode(new Uint8Array(buffer, at + 30, label))] = new Uint8Array(buffer, from, size);
+    at = from + size;
+  }
+  return found;
+}

@@ -1,0 +1,36 @@
+// What the page says, in one place; a translation replaces this file and the texts of index.html.
+
+const counted = (number, one) => `${number} ${one}${number === 1 ? "" : "s"}`;
+
+export const WORDS = {
+  loading: "The model is being loaded …",
+  ready: "Ready.",
+  broken: (why) => `The model cannot be loaded in this browser: ${why}`,
+  going: (done, all, faults) => `${done} of ${counted(all, "image")} done${faults} …`,
+  done: (done, all, faults) => `${done} of ${counted(all, "image")} segmented${faults}.`,
+  faults: (failed) => `, ${failed} could not be segmented`,
+  waiting: "waiting",
+  running: "segmenting …",
+  gone: "cannot be read: it is a folder, or it has gone",
+  memory: "needs more memory than a browser gives",
+  failed: (why) => `cannot be segmented: ${why}`,
+  own: (value) => `${value} (the model's own)`,
+  drawn: "drawn by hand",
+  pixels: "pixels",
+  area: "mm²",
+  volume: "mL",
+  slice: (at, all) => `${at} of ${all}`,
+  seen: { train: "The model was trained on this image.", val: "The model was chosen by this image.", test: "This image was kept for testing the model." },
+  outside: (why) => `Outside of the training images: ${why}. Look at the mask with care.`,
+  confidence: "Confidence",
+  expected: "Expected Dice",
+  agreement: "Dice, model and drawing",
+  dice: (value) => value.toFixed(3),
+  plusMinus: (value, error) => `${value.toFixed(2)} ± ${error.toFixed(2)}`,
+  columns: { image: "Image", state: "State", size: "Size", confidence: "Confidence", expected: "Expected Dice", drawn: "Drawn", remark: "Remark" },
+  tooMany: (limit) => `Only the first ${limit} files were taken.`,
+  saving: "The files are being made …",
+  saved: (number) => `${counted(number, "mask")} saved.`,
+  wrongKey: "The server does not know this key.",
+  noFiles: "There is no image among these files.",
+};

@@ -1,0 +1,133 @@
+"""The server's page in a real browser that reaches this machine alone: masks and downloads as `predict` makes
+them, drawing, keys."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from delineate.data.formats.registry import read_mask
+from devtools import Tab, tab
+from http_client import Client, decoded, picture
+
+pytestmark = pytest.mark.more
+FINISHED = (
+    "document.querySelector('#list button') && document.querySelectorAll('#list .done, #list .failed').length == "
+)
+FINISHED += "document.querySelectorAll('#list button').length"
+PIXELS = "Number(document.getElementById('pixels-1').textContent.replaceAll(',', ''))"
+MARKED = (
+    "(() => { const { width, height } = document.getElementById('overlay'); return [...document.getElementById('overlay')"
+    ".getContext('2d').getImageData(0, 0, width, height).data].filter((value, at) => at % 4 == 3)"
+    ".map(value => value > 0 ? 1 : 0) })()"
+)
+
+
+@contextmanager
+def opened(client: Client, folder: Path) -> Iterator[Tab]:
+    """The page; nothing was complained of at its end, and nobody else was asked."""
+    address = f"http://127.0.0.1:{client.serving.port}/"
+    with tab(folder, local=True) as page:
+        page.open(address)
+        page.wait("document.body.matches('.ready, .broken')")
+        yield page
+        assert page.complaints == []
+        assert [url for url in page.asked if not url.startswith((address, "data:", f"blob:{address}"))] == []
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[Path]:
+    paths = [tmp_path / f"Jane Doe {number}.png" for number in range(3)]
+    for number, path in enumerate(paths):
+        path.write_bytes(picture(33, 47, seed=number))
+    return paths
+
+
+def click(page: Tab, id: str) -> None:
+    page.run(f"document.getElementById('{id}').click()")
+
+
+def test_masks_are_those_of_predict(
+    client: Client, pictures: list[Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(pictures[0].read_bytes()[:300])
+    with opened(client, tmp_path) as page, caplog.at_level("INFO"):
+        page.choose("#files", *pictures, bad)
+        page.wait(FINISHED)
+        assert "3 of 4 images segmented, 1 could not" in page.run("document.getElementById('status').textContent")
+        own = decoded(client.post("/v1/models/one:segment", pictures[0].read_bytes()).content) > 0
+        assert np.array_equal(np.reshape(page.run(MARKED), own.shape), own)
+        archive = page.saved(lambda: click(page, "save-all"), tmp_path / "all", "masks.zip")
+        page.complaints = [one for one in page.complaints if "422" not in one]  # a browser tells of every such answer
+    with zipfile.ZipFile(archive) as files:
+        assert files.namelist() == [*(path.name for path in pictures), "areas.csv", "card.html"]
+        rows = list(csv.DictReader(io.StringIO(files.read("areas.csv").decode())))
+        files.extractall(tmp_path / "unpacked")
+    for path, row in zip(pictures, rows, strict=False):
+        expected = decoded(client.post("/v1/models/one:segment", path.read_bytes()).content)
+        assert np.array_equal(read_mask(tmp_path / "unpacked" / path.name), expected)
+        assert (row["file"], int(row["pixels"])) == (path.name, (expected > 0).sum())
+    assert "Jane" not in caplog.text
+
+
+def test_threshold_and_models(client: Client, pictures: list[Path], tmp_path: Path):
+    content = pictures[0].read_bytes()
+    with opened(client, tmp_path) as page:
+        page.choose("#files", pictures[0])
+        page.wait(FINISHED)
+        asked = len(page.asked)
+        page.run(
+            "(() => { const t = document.getElementById('threshold'); t.value = 0.25; t.dispatchEvent(new Event('input')) })()"
+        )
+        expected = decoded(client.post("/v1/models/one:segment?threshold=0.25", content).content) > 0
+        page.wait(f"{PIXELS} == {expected.sum()}")
+        assert len(page.asked) == asked, "a threshold needs no request"
+        page.run(
+            "(() => { const m = document.getElementById('model'); m.value = 'four'; m.dispatchEvent(new Event('change')) })()"
+        )
+        four = decoded(client.post("/v1/models/four:segment", content).content)
+        page.wait(f"document.getElementById('pixels-3') && {PIXELS} == {(four == 1).sum()}")
+        assert page.run("document.getElementById('thresholds').hidden")
+
+
+def test_drawing_by_pointer_and_by_keys(client: Client, pictures: list[Path], tmp_path: Path):
+    with opened(client, tmp_path) as page:
+        page.choose("#files", pictures[0])
+        page.wait(FINISHED)
+        own = np.array(page.run(MARKED))
+        page.run("document.querySelector('[data-tool=brush]').click()")
+        x, y, w, h = page.run(
+            "(({x, y, width, height}) => [x, y, width, height])(document.getElementById('view').getBoundingClientRect())"
+        )
+        for kind, share in (("mousePressed", 0.2), ("mouseMoved", 0.8), ("mouseReleased", 0.8)):
+            where = {"x": x + share * w, "y": y + 0.5 * h, "button": "left", "buttons": 1, "clickCount": 1}
+            page.call("Input.dispatchMouseEvent", type=kind, **where)
+        drawn = np.array(page.run(MARKED)).reshape(33, 47)
+        assert drawn[16, 10:37].all()
+        assert not np.array_equal(drawn.ravel(), own)
+        both = 2 * (drawn.ravel() & own).sum() / (drawn.sum() + own.sum())
+        assert f"{both:.3f}" in page.run("document.getElementById('facts-of').textContent")
+        page.run("document.getElementById('view').focus()")
+        page.call(
+            "Input.dispatchKeyEvent", type="rawKeyDown", key="z", code="KeyZ", windowsVirtualKeyCode=90, modifiers=2
+        )
+        assert np.array_equal(page.run(MARKED), own)
+        click(page, "redo")
+        assert np.array_equal(page.run(MARKED), drawn.ravel())
+        click(page, "revert")
+        assert np.array_equal(page.run(MARKED), own)
+        page.press("e", code=69, text="e")  # the eraser, moved by keys
+        page.run("document.getElementById('brush').value = 60")
+        page.press("ArrowRight", code=39)
+        page.press(" ", code=32, text=" ")
+        assert np.array(page.run(MARKED)).sum() < own.sum()
+        saved = page.saved(lambda: click(page, "save"), tmp_path / "one", pictures[0].name)
+        assert np.array_equal(read_mask(saved).ravel() > 0, np.array(page.run(MARKED)) > 0)
