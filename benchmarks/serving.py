@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import io
+import json
 import os
 import random
 import re
@@ -119,15 +120,16 @@ def samples(folder: Path, count: int) -> list[Sample]:
 
 
 @contextmanager
-def server(model: Path, core: int, *words: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """The process and its port, ready."""
+def server(model: Path, core: int, *words: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """The process and its port, ready. Its log is beside the model: nobody reads a pipe meanwhile, which would fill up."""
     command = [sys.executable, "-m", "delineate", "serve", f"m={model}", "--port", "0", "--device", "cpu", *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+    place = model.with_name("log")
+    with place.open("wb") as log, subprocess.Popen(command, stderr=log, env=environment) as process:
         os.sched_setaffinity(process.pid, {core})
-        assert process.stderr is not None
-        found = re.search(r"127\.0\.0\.1:(\d+)", process.stderr.readline())
-        assert found is not None, process.stderr.read()
+        while (found := re.search(r"127\.0\.0\.1:(\d+)", place.read_text())) is None:
+            assert process.poll() is None, place.read_text()
+            time.sleep(0.1)
         port = int(found[1])
         try:
             asyncio.run(_ready(port))
@@ -186,8 +188,7 @@ def print_load(model: Path, folder: Path, options: argparse.Namespace) -> None:
         asyncio.run(run_load(process, port, images, expected, tally, options))
         seconds = time.perf_counter() - begun
         code = process.wait(120)
-        assert process.stderr is not None
-        log = process.stderr.read()
+    log = model.with_name("log").read_text()
     last = next((line for line in reversed(log.splitlines()) if "stopped" in line), "no last line")
     load = os.getloadavg()[0]
     print(f"{options.requests} requests by {options.clients} clients in {seconds:.1f} s; the machine's load {load:.1f}")
@@ -225,7 +226,7 @@ def read(path: Path) -> np.ndarray:
 
 
 async def run_load(
-    process: subprocess.Popen[str],
+    process: subprocess.Popen[bytes],
     port: int,
     images: list[Sample],
     expected: dict[str, tuple[np.ndarray, np.ndarray]],
@@ -285,13 +286,17 @@ async def one_request(
             break
         tally.refusals.append(seconds)
         tally.kinds["(429)"] += 1
-        await asyncio.sleep(0.05 + 0.2 * drawn.random())
+        await asyncio.sleep(_retry_after(content) * (0.5 + drawn.random()))
     tally.kinds[f"{kind}: {status}"] += 1
     fine = {"good": (200, 429, 503), "hostile": (400, 413, 415, 422, 429, 503)}[kind]
     if status not in fine:
         tally.lost.append(f"{kind} {sample.name}: {status}")
     if status == 200:
         compare(content, sample, expected, tally)
+
+
+def _retry_after(content: bytes) -> float:
+    return float(json.loads(content)["retry_after"])
 
 
 async def leave(port: int, sample: Sample, drawn: random.Random) -> None:
@@ -337,7 +342,7 @@ async def watch_health(port: int, tally: Tally, stop: asyncio.Event) -> None:
         await asyncio.sleep(0.02)
 
 
-async def watch_memory(process: subprocess.Popen[str], tally: Tally, stop: asyncio.Event) -> None:
+async def watch_memory(process: subprocess.Popen[bytes], tally: Tally, stop: asyncio.Event) -> None:
     while not stop.is_set():
         with suppress(OSError):
             text = Path(f"/proc/{process.pid}/status").read_text()
