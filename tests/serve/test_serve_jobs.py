@@ -106,7 +106,7 @@ def test_a_job_is_cancelled(client: Client, tmp_path: Path, monkeypatch: pytest.
     assert client.get(f"{place}/result").json()["code"] == "job_not_done"
     assert client("DELETE", place).json()["state"] == "cancelled"
     going.set()
-    assert client.get(f"{place}/result").json()["code"] == "job_cancelled"
+    assert client.get(f"{place}/result").json()["code"] == "job_not_found"
     end = time.monotonic() + 10
     while not client.serving.service.engine.idle:
         assert time.monotonic() < end

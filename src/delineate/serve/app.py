@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -33,7 +34,19 @@ def make_app(service: Service) -> FastAPI:
         app.include_router(kind.router(service))
     for fault in (Problem, DelineateError, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(fault, _left_to_the_guard)
+    _name_models(app, list(service.models))
     return app
+
+
+def _name_models(app: FastAPI, names: list[str]) -> None:
+    """Tell in the description of the API which models there are: wherever one is named."""
+    described = app.openapi()
+    for path, methods in described["paths"].items():
+        of_model = path.startswith("/v1/models/")
+        for method in methods.values():
+            for parameter in method.get("parameters", ()):
+                if parameter["name"] == "model" or (of_model and parameter["name"] == "name"):
+                    parameter["schema"]["enum"] = names
 
 
 class _Unsent(Response):
@@ -47,8 +60,21 @@ class _Unsent(Response):
         scope["state"]["problem"] = self.problem
 
 
-async def _left_to_the_guard(_: Request, error: Exception) -> Response:
-    return _Unsent(_problem(error))
+async def _left_to_the_guard(request: Request, error: Exception) -> Response:
+    problem = _problem(error)
+    if problem.status == 405:
+        problem.allow = _allowed(request)
+    return _Unsent(problem)
+
+
+def _allowed(request: Request) -> str:
+    """All methods of an address: routes are looked through one by one, and the first names its own alone."""
+    found: dict[int, set[str]] = {}
+    for path, methods in request.app.openapi()["paths"].items():
+        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", path), request.url.path):
+            own = len(re.sub(r"\{\w+\}", "", path))  # "…:segment" says more than any name
+            found.setdefault(own, set()).update(method.upper() for method in methods)
+    return ", ".join(sorted(found[max(found)])) if found else ""
 
 
 def _problem(error: Exception) -> Problem:

@@ -106,8 +106,6 @@ class Jobs:
         job = self.get(id, owner)
         if job.state == "running":
             raise Problem("job_not_done", "ask /v1/jobs/ID until its state is 'done'", retry_after=1)
-        if job.state == "cancelled":
-            raise Problem("job_cancelled", "it was cancelled, and has no result")
         if job.answer is None:
             assert job.problem is not None, "it has failed"
             raise job.problem
@@ -115,14 +113,13 @@ class Jobs:
         return job.answer
 
     def remove(self, id: str, owner: str | None, stop: Callable[[Ticket], None]) -> Job:
-        """Cancel a job that runs, and forget one that has ended. Raises `Problem`."""
+        """Cancel a job that runs, and forget it. Raises `Problem`."""
         job = self.get(id, owner)
         if job.state == "running":
-            job.state = "cancelled"
+            job.state, job.ended = "cancelled", time.time()
             stop(job.ticket)
             self._cancelled()
-        else:
-            self._jobs.pop(id, None)
+        self._jobs.pop(id, None)
         return job
 
     @property

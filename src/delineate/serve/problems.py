@@ -66,12 +66,16 @@ class Problem(Exception):  # noqa: N818 - the name of what RFC 9457 defines
         """
         super().__init__(detail)
         self.code, self.detail, self.retry_after, self.further = code, detail, retry_after, further
+        self.allow = ""
+        """Methods that an address takes, where another one was used."""
         self.status, self.title = CODES[code]
 
     @property
     def headers(self) -> dict[str, str]:
         """Of the answer."""
         found = {} if self.retry_after is None else {"retry-after": str(self.retry_after)}
+        if self.allow:
+            found["allow"] = self.allow
         if self.status == 401:
             found["www-authenticate"] = "Bearer"
         return found

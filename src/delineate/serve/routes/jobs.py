@@ -38,7 +38,7 @@ def router(service: Service) -> APIRouter:
 
     @routes.get("/{id}")
     async def ask(request: Request, id: str) -> dict[str, Any]:
-        """How far a job is: `state` is running, done, failed or cancelled; `progress` goes from 0 to 1."""
+        """How far a job is: `state` is running, done or failed; `progress` goes from 0 to 1."""
         return service.jobs.get(id, request.state.key).about(service.limits.keep)
 
     @routes.get("/{id}/result", response_class=Response, responses=FILES)
@@ -49,7 +49,7 @@ def router(service: Service) -> APIRouter:
 
     @routes.delete("/{id}")
     async def cancel(request: Request, id: str) -> dict[str, Any]:
-        """Cancel a job that runs, or delete the result of one that has ended."""
+        """Cancel a job, and forget it and its result."""
 
         def stop(ticket: Any) -> None:
             service.engine.stop(ticket, Problem("job_cancelled", "its client cancelled it"))
