@@ -162,7 +162,7 @@ class _Server(uvicorn.Server):
         if self.service.engine.draining:
             self.should_exit = self.force_exit = True
             return
-        LOG.info("stopping: finishing what was accepted")
+        LOG.info("stopping: finishing what was accepted; a second signal stops at once")
         self.service.engine.drain()
         self._drained = self.loop.create_task(self._drain())
 
