@@ -197,7 +197,10 @@ async def receive_body(
     finally:
         if form.stream is not None:
             form.stream.close()
-    return [_named(part) for part in form.parts if part.size], form.texts
+    files = [_named(part) for part in form.parts if part.size]
+    if not files:
+        raise Problem("no_input", "send an image as the body, or as the field 'file' of a form")
+    return files, form.texts
 
 
 async def receive_fields(receive: Receive, limits: Limits) -> bytes:

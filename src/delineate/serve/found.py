@@ -45,11 +45,9 @@ def find_images(
         At least one image.
 
     Raises:
-        Problem: There is no image, or an archive is beyond the limits.
+        Problem: An archive is beyond the limits.
         DataError: As `inference.channel_inputs.find_for`.
     """
-    if not parts:
-        raise Problem("no_input", "send an image as the body, or as the field 'file' of a form")
     if not isinstance(spec.channels, str) and {part.field for part in parts} & set(spec.channels):
         channels = tuple((part.field, part.path) for part in parts)
         found = Inputs([Input(parts[0].path, "image", channels)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 __all__ = ["JobQuery", "SegmentQuery"]
 
@@ -52,6 +52,13 @@ class SegmentQuery(BaseModel):
             description="Of a picture's pixels in mm, row,column or one number, where the model needs it.",
         ),
     ] = None
+
+    @field_validator("spacing")
+    @classmethod
+    def _is_a_distance(cls, given: str | None) -> str | None:
+        if given is not None and not all(float(number) > 0 for number in given.split(",")):
+            raise ValueError("pixels have a size")
+        return given
 
     @property
     def pixel_spacing(self) -> tuple[float, float] | None:
