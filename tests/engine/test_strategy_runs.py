@@ -97,6 +97,7 @@ def test_killed_and_resumed_with_the_same_bits(strategy: str, partly_for: Maker,
     if strategy == "cps":
         assert same(whole / "second", killed / "second")
         assert not same(whole, whole / "second")
+        assert (whole / "second" / "manifest.json").read_bytes() == (whole / "manifest.json").read_bytes()
         assert delineate.load(whole, ensemble=[killed / "second"]).title == "unet ×2"
 
 

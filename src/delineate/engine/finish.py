@@ -92,6 +92,7 @@ def finish_run(run: Run, spec: FinishSpec) -> float | None:
     folder, validated = run.folder, bool(spec.manifest.split("val"))
     if run.companion:
         _finish_model(run, spec, run.companion, folder.second)
+        write_text(folder.second.manifest, folder.manifest.read_text(encoding="utf-8"))  # so that `calibrate` takes it
     summary = _finish_model(run, spec, run.method.state_dict(), folder)
     folder.update_summary(
         minutes=run.seconds / 60,
