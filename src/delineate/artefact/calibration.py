@@ -73,6 +73,11 @@ class ProbabilityFigures(_Frozen):
         """Title → figure, in the order of tables."""
         return {"NLL": self.nll, "ECE": self.ece, "Brier score": self.brier}
 
+    @property
+    def rows(self) -> list[tuple[str, str, str, str]]:
+        """For tables: measure, before, after, change; each with its 95 % interval."""
+        return [(title, one.before.words, one.after.words, one.change.words) for title, one in self.by_title.items()]
+
 
 class DiceLine(_Frozen):
     """Dice as a weighted sum of numbers that `inference.expected_dice` measures, brought into the range that they had."""

@@ -79,7 +79,6 @@ def _print(result: Calibration) -> None:
 def _print_record(console: Console, result: Calibration, record: CalibrationRecord) -> None:
     from delineate.cli.tables import print_table
     from delineate.data.core.findings import count
-    from delineate.engine.calibrate import figure_rows
 
     if record.figures is None:
         return
@@ -93,7 +92,7 @@ def _print_record(console: Console, result: Calibration, record: CalibrationReco
         f"probabilities of {count(record.cases, 'validation case')} of {count(record.groups, 'group')}, [95 % interval]; "
         f"after: {record.folds}-fold cross-validation"
     )
-    print_table(console, ("measure", "before", "after", "change"), figure_rows(record.figures), title=title)
+    print_table(console, ("measure", "before", "after", "change"), record.figures.rows, title=title)
 
 
 def _print_masks(console: Console, result: Calibration) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from delineate.artefact import format as artefact_format
-from delineate.artefact.calibration import CalibrationRecord, ProbabilityFigures
+from delineate.artefact.calibration import CalibrationRecord
 from delineate.artefact.format import Artefact
 from delineate.artefact.postprocessing import ChosenOn, Postprocessing
 from delineate.common.errors import ArtefactError, DataError
@@ -41,7 +41,6 @@ __all__ = [
     "Calibration",
     "TemperatureStep",
     "calibrate_run",
-    "figure_rows",
     "remove_calibration",
     "rewrite_card",
 ]
@@ -347,11 +346,6 @@ def _write_report(
         "trials": [asdict(trial) for trial in found.trials],
     }
     write_json(folder.calibration_files[0], content)
-
-
-def figure_rows(figures: ProbabilityFigures) -> list[tuple[str, str, str, str]]:
-    """For tables: measure, before, after, change; each with its 95 % interval."""
-    return [(title, one.before.words, one.after.words, one.change.words) for title, one in figures.by_title.items()]
 
 
 def rewrite_card(folder: RunFolder) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 from delineate.artefact.calibration import CalibrationRecord
 from delineate.common.files import read_json
 from delineate.data.core.findings import count
-from delineate.engine.calibrate import figure_rows
 from delineate.engine.run_folder import RunFolder
 from delineate.evaluation.statistics.coverage import coverage_of
 from delineate.report.charts.plots import Series, line_chart
@@ -65,7 +64,7 @@ def _probabilities(record: CalibrationRecord, content: Mapping[str, Any]) -> Htm
         "Probabilities",
         element("p", f"Temperatures in the model: {record.words}."),
         table(["Step", "Found", "NLL less by", "Adopted"], rows),
-        table(["Measure", "Before", f"After, {after}", "Change"], [list(row) for row in figure_rows(record.figures)]),
+        table(["Measure", "Before", f"After, {after}", "Change"], [list(row) for row in record.figures.rows]),
         element("div", _reliability(content["reliability"]), class_="grid"),
         lead=lead,
     )
