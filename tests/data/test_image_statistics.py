@@ -76,4 +76,5 @@ def test_channels_are_known_by_their_order_and_names() -> None:
 def test_values_are_shown_in_their_own_unit() -> None:
     found = measure_image(IMAGE, "rgb")
     assert statistic_of("contrast").shown(found["contrast"]) == f"{IMAGE.mean(2).std():.3g}"  # type: ignore[union-attr]
+    assert statistic_of("noise").shown(np.log(1e-4)) == "0"  # type: ignore[union-attr]
     assert statistic_of("dark").shown(0.5) == "25 %"  # type: ignore[union-attr]

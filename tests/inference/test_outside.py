@@ -12,6 +12,7 @@ import cv2
 import nibabel
 import numpy as np
 import pytest
+import torch
 
 import delineate
 from delineate.artefact.format import Artefact, save
@@ -23,8 +24,10 @@ from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import Case, ClassTable
 from delineate.data.core.samples import Sample
 from delineate.engine.training_images import Shown, summarize
+from delineate.inference.encoder_features import EncoderFeatures
 from delineate.inference.outside import CaseDrift
 from delineate.inference.series_drift import compare_series
+from delineate.methods.testing.examples import randomize_norms, tiny
 from micro_method import brightness
 
 pytestmark = pytest.mark.usefixtures("micro")
@@ -37,12 +40,12 @@ def pixels(seed: int, low: float = 0.2, high: float = 0.6) -> np.ndarray:
     return (255 * np.clip(level + rng.normal(0, noise, (32, 32, 1)), 0, 1)).astype(np.uint8)
 
 
-def summary(spec: InputSpec = SPEC, held_out: int = 60) -> TrainingImages:
+def summary(spec: InputSpec = SPEC, number: int = 120, held_out: int = 60, encoder: Any = None) -> TrainingImages:
     def shown(first: int, number: int) -> Shown:
         samples = [Sample(Case(id=f"c{at}", images=("a.png",)), size=(32, 32)) for at in range(number)]
-        return Shown(samples, lambda at: pixels(first + at))
+        return Shown(samples, lambda at: pixels(first + at).repeat(spec.in_channels, 2))
 
-    found = summarize(shown(0, 120), shown(1000, held_out), spec)
+    found = summarize(shown(0, number), shown(1000, held_out), spec, encoder)
     assert found is not None
     return found
 
@@ -88,7 +91,7 @@ def test_cases_outside_are_told_and_listed(
     assert "outside training: 02: darker than the training images: mean brightness 0.0" in told
     assert told.count("outside training:") == 1
     assert (
-        "note: 1 of 6 images outside of the training images; of images like the 60 held-out cases at most 5 % are"
+        "note: outside of the training images: 1 of 6 images; of images like the 60 held-out cases at most 5 % are"
         in told
     )
     found = {row["mask"]: row for row in rows(out)}
@@ -226,7 +229,7 @@ def test_a_damaged_summary_is_refused(key: str, value: Any, said: str, summarize
         read_header(path)
 
 
-def test_the_encoder_tells_other_contents(tmp_path: Path, known: TrainingImages) -> None:
+def test_the_encoder_is_asked_where_it_is_known(tmp_path: Path, known: TrainingImages) -> None:
     images = series(tmp_path / "in", 3000, 2)
     model = model_of(tmp_path / "plain.safetensors", {ENTRY: known.model_dump(mode="json")})
     result = delineate.predict(model, [images], out=tmp_path / "out", device="cpu", drift="encoder")
@@ -234,3 +237,17 @@ def test_the_encoder_tells_other_contents(tmp_path: Path, known: TrainingImages)
     assert result.notes == (
         "the encoder's features are not known of this model or its training images: compared without them",
     )
+    for fit in ("letterbox", "patch"):
+        spec = InputSpec(channels="rgb", size=(32, 32), fit=fit)
+        method = randomize_norms(tiny("unet")).eval()
+        encoder = EncoderFeatures.of(method, torch.device("cpu"))
+        assert encoder is not None
+        provenance = {ENTRY: summary(spec, 20, 20, encoder).model_dump(mode="json")}
+        save(tmp_path / f"{fit}.safetensors", Artefact(method, spec, ClassTable(), provenance=provenance))
+        asked: dict[str, Any] = {"out": tmp_path / fit, "device": "cpu", "drift": "encoder"}
+        result = delineate.predict(tmp_path / f"{fit}.safetensors", [images], **asked)
+        assert [file.drift is not None and file.drift.encoder for file in result.files] == [True, True]
+
+
+def test_a_method_without_an_encoder_to_ask_has_no_features() -> None:
+    assert EncoderFeatures.of(brightness(in_channels=1), torch.device("cpu")) is None

@@ -19,6 +19,9 @@ from calibration_record import record
 from delineate.artefact.postprocessing import Postprocessing, StructureRule
 from delineate.common.errors import ArtefactError, DataError, DelineateError
 from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.manifest import Case
+from delineate.data.core.samples import Sample
+from delineate.engine.training_images import Shown, summarize
 from delineate.runtime import load, predict
 from delineate.runtime.cli import run
 
@@ -43,6 +46,23 @@ def two(tmp_path: Path) -> Path:
 def of_slices(path: Path, **header: Any) -> Path:
     facts = {"channels": ("value",), "source": "slices"}
     return write_exported(path, facts=facts, input=InputSpec(size=(64, 64), channels="gray", axis=2), **header)
+
+
+def test_images_outside_of_training_are_told(tmp_path: Path, two: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    training = Shown(
+        [Sample(Case(id=f"c{at}", images=("a.png",)), size=(30, 40)) for at in range(40)],
+        lambda at: np.random.default_rng(at).integers(90, 160, (64, 64, 3), np.uint8),
+    )
+    seen = summarize(training, training, InputSpec(size=(64, 64)))
+    assert seen is not None
+    model = write_exported(tmp_path / "m.onnx", provenance={"training_images": seen.model_dump(mode="json")})
+    assert run(["predict", str(model), str(two), "--out", str(tmp_path / "out"), "--threads", "1"]) == 0
+    assert (
+        "outside training: two: less noisy than the training images: noise 0, training 0.0" in capsys.readouterr().err
+    )
+    arguments = ["predict", str(model), str(two), "--out", str(tmp_path / "json"), "--json", "--drift", "off"]
+    assert run(arguments) == 0
+    assert json.loads(capsys.readouterr().out)["files"][0]["outside_training"] is None
 
 
 def test_what_is_given_comes_as_the_file_takes_it(mean: Path, two: Path, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ class Cloud(BaseModel):
     center: _Numbers = Field(min_length=1)
     whitening: tuple[_Numbers, ...] = Field(min_length=1)
     """A row for each direction."""
-    held_out: _Numbers
+    held_out: _Numbers = ()
     """Distances of held-out cases, at `LEVELS`; none where there are too few."""
 
     @model_validator(mode="after")
@@ -156,10 +156,8 @@ class TrainingImages(BaseModel):
     def words(self) -> str:
         """A line."""
         if self.threshold is None:
-            return (
-                f"{self.images} are summarized; {self.held_out_words} are fewer than the {FEWEST_HELD_OUT} that a threshold needs, "
-                "so new images are not compared with them"
-            )
+            held = f"with {self.held_out_words}, fewer than the {FEWEST_HELD_OUT} that a threshold needs"
+            return f"{self.images} are summarized; {held}, new images are not compared with them"
         return (
             f"{self.images} are summarized; predict names images outside of them (false alarms: at most {100 * self.rate:g} % of "
             f"images like those held out, by {self.held_out_words})"

@@ -1,12 +1,12 @@
 """The summary of a run's training images that goes with its model (`artefact.training_images`).
 
 At most `MOST_IMAGES` training images, chosen by a seed of their own, and as many validation cases are measured, as the network sees
-them and without augmentation: about 10 ms each. No random number of the training is drawn.
+them and without augmentation: some milliseconds each. `MOST_ENCODED` of both pass the encoder once. No random number of the
+training is drawn.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -15,27 +15,21 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.artefact.encoder_cloud import EncoderCloud
-from delineate.artefact.training_images import FEWEST_HELD_OUT, LEVELS, RATE, Cloud, EncoderImages, Span, TrainingImages
+from delineate.artefact.training_images import FEWEST_HELD_OUT, EncoderImages, Span, TrainingImages
 from delineate.data.cache.cache import Cache
 from delineate.data.core.input_spec import InputSpec, Pixels
 from delineate.data.core.samples import Sample
+from delineate.engine.clouds import case_distances, fit_cloud, fit_encoder_cloud, quantiles_of, threshold_of
 from delineate.inference.measuring import encoder_views, measured, rounded, seen_parts
-from delineate.inference.outside import case_distance
 from delineate.inference.segmenter import ImageEncoder
 
 __all__ = ["MOST_ENCODED", "MOST_IMAGES", "Shown", "summarize"]
 
 MOST_IMAGES: Final = 500
 MOST_ENCODED: Final = 200
-"""Of these, and as many held-out cases, pass the encoder."""
-_DIRECTIONS: Final = 16
-"""Of the encoder's features."""
 _SLICES: Final = 24
 """Of a held-out volume, spread evenly."""
 _SEED: Final = 0
-_LEAST: Final = 0.005
-"""The least spread of a statistic: what hardly varies in training must not decide by rounding."""
 _Vectors = NDArray[np.float64]
 
 
@@ -51,6 +45,22 @@ class Shown:
     def of(cls, cache: Cache) -> Shown:
         """What is in a cache."""
         return cls(cache.samples, cache.image)
+
+    def prepared(self, at: int, spec: InputSpec) -> Pixels:
+        """A sample as `Predictor.prepare` has it."""
+        return self.pixels(at) if spec.fit == "patch" else spec.to_unit(self.pixels(at))
+
+    def statistics(self, at: int, spec: InputSpec) -> dict[str, float]:
+        """Of a sample."""
+        sample = self.samples[at]
+        return measured(seen_parts(self.prepared(at, spec), spec, *sample.size, sample.spacing), spec)
+
+    def cases(self) -> list[list[int]]:
+        """The samples of each case, of `MOST_IMAGES` cases at most; of a volume some of its slices."""
+        of_cases = groupby(range(len(self.samples)), lambda at: self.samples[at].case.id)
+        members = [list(each) for _, each in of_cases]
+        kept = [members[at] for at in _chosen(len(members), MOST_IMAGES)]
+        return [[one[at] for at in np.unique(np.linspace(0, len(one) - 1, _SLICES).astype(int))] for one in kept]
 
 
 def summarize(
@@ -69,39 +79,64 @@ def summarize(
     """
     if len(training.samples) < 2:
         return None
-    chosen = _chosen(len(training.samples), MOST_IMAGES)
-    found = [_measured(training, at, spec) for at in chosen]
+    held_out = validation or Shown((), training.pixels)
+    chosen, cases = _chosen(len(training.samples), MOST_IMAGES), held_out.cases()
+    found = [training.statistics(at, spec) for at in chosen]
     vectors = np.array([rounded(one.values()) for one in found])
-    seen = [training.samples[at] for at in chosen]
-    cases = [] if validation is None else _cases(validation.samples)
-    held_out, groups = [], []
-    for members in cases:
-        assert validation is not None, "it has cases"
-        held_out.append(np.array([rounded(_measured(validation, at, spec).values()) for at in members]))
-        groups.append(validation.samples[members[0]].case.group)
-        seen += [validation.samples[at] for at in members]
-    statistics = _cloud(vectors, held_out)
+    others = [np.array([rounded(held_out.statistics(at, spec).values()) for at in members]) for members in cases]
+    cloud = fit_cloud(vectors)
+    distances = case_distances(cloud, others)
+    threshold = threshold_of(distances)
+    if threshold is not None:
+        cloud = cloud.model_copy(update={"held_out": quantiles_of(distances)})
+    seen = [training.samples[at] for at in chosen] + [held_out.samples[at] for members in cases for at in members]
+    groups = {held_out.samples[members[0]].case.group for members in cases}
     content = None
-    if encoder is not None and validation is not None and len(cases) >= FEWEST_HELD_OUT:
-        some = _chosen(len(cases), MOST_ENCODED)
-        plain = _distances(statistics, [held_out[at] for at in some])
-        seen_by = [_encoded(training, chosen[at], spec, encoder) for at in _chosen(len(chosen), MOST_ENCODED)]
-        others = [np.array([_encoded(validation, at, spec, encoder) for at in cases[one]]) for one in some]
-        content = _encoder_images(np.array(seen_by), others, plain)
-    spacings = [one.spacing for one in seen if one.spacing is not None]
-    told = spec.axis is None and len(spacings) == len(seen)
+    if encoder is not None and threshold is not None:
+        content = _encoded(training, chosen, held_out, cases, distances, spec, encoder)
     return TrainingImages(
         images=len(vectors),
-        held_out=len(held_out),
-        groups=len(set(groups)) if groups and None not in groups else None,
-        threshold=_threshold(_distances(statistics, held_out)),
+        held_out=len(cases),
+        groups=len(groups) if groups and None not in groups else None,
+        threshold=threshold,
         names=tuple(found[0]),
-        quantiles=tuple(_quantiles(column) for column in vectors.T),
-        statistics=statistics,
+        quantiles=tuple(map(quantiles_of, vectors.T)),
+        statistics=cloud,
         height=_span([one.size[0] for one in seen]),
         width=_span([one.size[1] for one in seen]),
-        spacing=(_span([one[0] for one in spacings]), _span([one[1] for one in spacings])) if told else None,
+        spacing=_spacings(seen, spec),
         encoder=content,
+    )
+
+
+def _encoded(
+    training: Shown,
+    chosen: Sequence[int],
+    held_out: Shown,
+    cases: Sequence[Sequence[int]],
+    distances: _Vectors,
+    spec: InputSpec,
+    encoder: ImageEncoder,
+) -> EncoderImages | None:
+    """What the encoder makes of some of them. `distances`: of the held-out cases by their statistics. None where a feature is not
+    finite."""
+
+    def features(shown: Shown, at: int) -> _Vectors:
+        """One vector, the mean over patches where there are such."""
+        found: _Vectors = encoder.of_images(encoder_views(shown.prepared(at, spec), spec)).mean(0)
+        return found
+
+    own = np.array([features(training, chosen[at]) for at in _chosen(len(chosen), MOST_ENCODED)])
+    some = _chosen(len(cases), MOST_ENCODED)
+    others = [np.array([features(held_out, at) for at in cases[one]]) for one in some]
+    if not all(np.isfinite(one).all() for one in (own, *others)):
+        return None
+    cloud = fit_encoder_cloud(own)
+    together = np.hypot(distances[some], case_distances(cloud, others))
+    threshold = threshold_of(together)
+    assert threshold is not None, f"there are {FEWEST_HELD_OUT} cases or more"
+    return EncoderImages(
+        images=len(own), cases=len(some), features=cloud, threshold=threshold, held_out=quantiles_of(together)
     )
 
 
@@ -112,97 +147,12 @@ def _chosen(number: int, most: int) -> list[int]:
     return sorted(np.random.default_rng(_SEED).choice(number, most, replace=False).tolist())
 
 
-def _cases(samples: Sequence[Sample]) -> list[list[int]]:
-    """The samples of each case, of `MOST_IMAGES` cases at most; of a volume some of its slices."""
-    members = [[at for at, _ in each] for _, each in groupby(enumerate(samples), lambda one: one[1].case.id)]
-    kept = [members[at] for at in _chosen(len(members), MOST_IMAGES)]
-    return [[one[at] for at in np.unique(np.linspace(0, len(one) - 1, _SLICES).astype(int))] for one in kept]
-
-
-def _measured(shown: Shown, at: int, spec: InputSpec) -> dict[str, float]:
-    sample = shown.samples[at]
-    return measured(seen_parts(_prepared(shown, at, spec), spec, *sample.size, sample.spacing), spec)
-
-
-def _encoded(shown: Shown, at: int, spec: InputSpec, encoder: ImageEncoder) -> _Vectors:
-    """One vector, the mean over patches where there are such."""
-    found: _Vectors = encoder.of_images(encoder_views(_prepared(shown, at, spec), spec)).mean(0)
-    return found
-
-
-def _prepared(shown: Shown, at: int, spec: InputSpec) -> Pixels:
-    """As `Predictor.prepare`."""
-    return shown.pixels(at) if spec.fit == "patch" else spec.to_unit(shown.pixels(at))
-
-
-def _encoder_images(vectors: _Vectors, held_out: Sequence[_Vectors], plain: _Vectors) -> EncoderImages:
-    """`plain`: distances of the held-out cases by their statistics."""
-    center, scale = vectors.mean(0), np.maximum(vectors.std(0), 1e-6)
-    values, directions = np.linalg.eigh(_shrunk_covariance((vectors - center) / scale))
-    kept = min(_DIRECTIONS, len(center) - 1)
-    order = np.argsort(values)[::-1]
-    cloud = EncoderCloud(
-        center=rounded(center),
-        scale=rounded(scale),
-        directions=tuple(rounded(row) for row in directions.T[order[:kept]]),
-        variances=rounded(np.maximum(values[order[:kept]], 1e-6)),
-        rest=float(max(values[order[kept:]].mean(), 1e-6)),
-    )
-    together = np.hypot(plain, [case_distance(cloud, one) for one in held_out])
-    threshold = _threshold(together)
-    assert threshold is not None, "there are enough"
-    return EncoderImages(
-        images=len(vectors), cases=len(held_out), features=cloud, threshold=threshold, held_out=_quantiles(together)
-    )
-
-
-def _cloud(vectors: _Vectors, held_out: Sequence[_Vectors]) -> Cloud:
-    """Robust center and scales, and the covariance of what is scaled, shrunk as Ledoit and Wolf say."""
-    center = np.median(vectors, 0)
-    low, high = np.percentile(vectors, (16, 84), axis=0)
-    scale = np.maximum((high - low) / 2, _LEAST)
-    scaled = (vectors - center) / scale
-    values, directions = np.linalg.eigh(_shrunk_covariance(scaled - scaled.mean(0)))
-    whitening = (directions / np.sqrt(np.maximum(values, 1e-6))).T / scale
-    cloud = Cloud(
-        center=rounded(center + scale * scaled.mean(0)),
-        whitening=tuple(rounded(row) for row in whitening),
-        held_out=(),
-    )
-    if len(held_out) < FEWEST_HELD_OUT:
-        return cloud
-    return cloud.model_copy(update={"held_out": _quantiles(_distances(cloud, held_out))})
-
-
-def _shrunk_covariance(centered: _Vectors) -> _Vectors:
-    """Between the covariance and a multiple of the identity, where the expected squared error is least (Ledoit, Wolf 2004)."""
-    number, size = centered.shape
-    covariance = centered.T @ centered / number
-    middle = np.trace(covariance) / size * np.eye(size)
-    away = np.square(covariance - middle).sum()
-    # Σ ‖x xᵀ - S‖² over the images, without making each x xᵀ
-    error = (np.square(np.square(centered).sum(1)).sum() / number - np.square(covariance).sum()) / number
-    share = min(1.0, error / away) if away > 0 else 1.0
-    shrunk: _Vectors = share * middle + (1 - share) * covariance
-    return shrunk
-
-
-def _distances(cloud: Cloud, cases: Sequence[_Vectors]) -> _Vectors:
-    """Of pictures or volumes."""
-    return np.array([case_distance(cloud, one) for one in cases])
-
-
-def _threshold(distances: _Vectors) -> float | None:
-    """Conformal: the distance that a new case among n + 1 exceeds with a probability of at most `RATE`; None: too few."""
-    number = len(distances)
-    if number < FEWEST_HELD_OUT:
+def _spacings(seen: Sequence[Sample], spec: InputSpec) -> tuple[Span, Span] | None:
+    """Of pictures that all tell theirs."""
+    told = [one.spacing for one in seen if one.spacing is not None]
+    if spec.axis is not None or len(told) < len(seen):
         return None
-    place = math.ceil((number + 1) * (1 - RATE) - 1e-9)
-    return max(float(np.sort(distances)[place - 1]), 1e-6)
-
-
-def _quantiles(values: _Vectors) -> tuple[float, ...]:
-    return rounded(np.quantile(values, LEVELS))
+    return _span([one[0] for one in told]), _span([one[1] for one in told])
 
 
 def _span(values: Sequence[float]) -> Span:

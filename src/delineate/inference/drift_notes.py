@@ -55,7 +55,7 @@ def drift_notes(
         lines.append("the encoder's features are not known of this model or its training images: compared without them")
     if training is not None and (far := sum(one.outside for one in cases)):
         held = f"of images like the {training.held_out_words} at most {100 * training.rate:g} % are"
-        lines.append(f"{far} of {count(len(cases), 'image')} outside of the training images; {held}")
+        lines.append(f"outside of the training images: {far} of {count(len(cases), 'image')}; {held}")
     if series is not None and (asked or series.reason is not None):
         lines.append(series.words)
     return lines

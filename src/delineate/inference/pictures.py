@@ -89,7 +89,8 @@ class Picture:
         doubt = None if output.doubt is None else case_doubt(output.doubt, worker.predictor.expected_dice)
         percent = tuple((100 * counts[1:] / indices.size).tolist())
         written = listed(item, self.job.folder, output.facts.seen, doubt)
-        return replace(self._result(info.later(start)), percent=percent, written=written, doubt=doubt)
+        told = replace(info.later(start), facts=output.facts)  # with what the encoder made of it
+        return replace(self._result(told), percent=percent, written=written, doubt=doubt)
 
     def fail(self, failure: Failure, info: PartInfo) -> FileResult:
         """As `Part.fail`. What was written of the picture goes."""

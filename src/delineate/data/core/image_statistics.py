@@ -46,7 +46,8 @@ class Statistic:
         """A value of it in its own unit."""
         if self.scale == "root":
             return f"{100 * value * value:.3g} %"
-        return f"{max(0.0, np.exp(min(value, 50.0)) - self.least) if self.scale == 'log' else value:.3g}"
+        own = np.exp(min(value, 50.0)) - self.least if self.scale == "log" else value
+        return f"{own if abs(own) > 1e-6 else 0:.3g}"
 
 
 def _table() -> dict[str, Statistic]:
@@ -81,7 +82,7 @@ def _table() -> dict[str, Statistic]:
         *(
             Statistic(
                 f"band_{size}",
-                f"{size} structures",
+                f"power of {size} structures",
                 f"poorer in {size} structures",
                 f"richer in {size} structures",
                 "log",
