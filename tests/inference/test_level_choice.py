@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 
 from delineate.artefact.format import Artefact
 from delineate.common.errors import RecipeError
+from delineate.data.cases.glass import is_glass, leaves_out
+from delineate.data.cases.level_choice import check_mpp, seen_at
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
+from delineate.data.core.resampling import ResizedPlanes, ResizedRows, Weights
 from delineate.data.formats.registry import open_image, read_mask
 from delineate.inference.files import predict_files
-from delineate.inference.glass import is_glass, leaves_out
-from delineate.inference.level_choice import check_mpp, seen_at
 from delineate.inference.predictor import Predictor
-from delineate.inference.resampling import ResizedPlanes, ResizedRows, Weights
 from delineate.inference.rows import Rows
 from micro_method import brightness
 

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from delineate.artefact.format import Artefact
 from delineate.common.errors import DataError
+from delineate.data.cases.level_choice import seen_at
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
 from delineate.data.formats.registry import open_image, read_image, read_mask
 from delineate.inference import streaming
 from delineate.inference.files import predict_files
-from delineate.inference.level_choice import seen_at
 from delineate.inference.predictor import Predictor
 from delineate.inference.row_limits import limits_of_rows
 from delineate.inference.rows import Rows

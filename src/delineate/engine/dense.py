@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 
 from delineate.artefact.training_images import ENTRY
 from delineate.common.errors import DataError, RecipeError
+from delineate.data.augment.patches import Corner
 from delineate.data.cache.cache import Cache, open_cache, with_shares
+from delineate.data.cache.large_cache import by_regions, open_with_large
 from delineate.data.cache.store import Store
 from delineate.data.cases.census import Census
 from delineate.data.cases.turned import turned_apart
+from delineate.data.core.findings import count
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import Manifest, Split
 from delineate.data.core.modality import one_modality
@@ -129,7 +132,9 @@ class OpenedImages:
         if recipe.data.sampling == "class_balanced":
             self._tell_absent(samples)
         training, held_out = self._cache(samples, spec), self._samples("val")
-        validation = self._cache(held_out, spec) if held_out else None
+        validation, regions = by_regions(self._cache(held_out, spec), spec) if held_out else (None, {})
+        if training.large or regions:
+            self._note(_large_words(training, regions))
         if targets.soft:
             training = with_shares(
                 training,
@@ -143,7 +148,7 @@ class OpenedImages:
         if validation is not None:
             for line in validation_warnings(_masks_by_case(validation), names, by):
                 self._note(line)
-        return PreparedImages(recipe, spec, self._manifest, training, validation, self._request.max_pixels)
+        return PreparedImages(recipe, spec, self._manifest, training, validation, self._request.max_pixels, regions)
 
     def _samples(self, split: Split) -> tuple[Sample, ...]:
         return self._census.samples(self._manifest.split(split), self._manifest.labels)
@@ -166,8 +171,12 @@ class OpenedImages:
                 self._note(f"warning: '{name}' is in no training image: data.sampling=class_balanced never draws it")
 
     def _cache(self, samples: tuple[Sample, ...], spec: InputSpec) -> Cache:
-        request, axis = self._request, self._census.axis
-        return open_cache(self._manifest, samples, spec, self._store, axis=axis, max_pixels=request.max_pixels)
+        request, axis, manifest = self._request, self._census.axis, self._manifest
+
+        def decoded(some: Sequence[Sample]) -> Cache:
+            return open_cache(manifest, some, spec, self._store, axis=axis, max_pixels=request.max_pixels)
+
+        return open_with_large(manifest, samples, spec, self._store, decoded)
 
     @property
     def _store(self) -> Store:
@@ -186,6 +195,8 @@ class PreparedImages:
     validation: Cache | None
     """None: there are no validation cases."""
     max_pixels: int
+    regions: Mapping[str, Sequence[Corner]] = field(default_factory=dict)
+    """Of the large validation pictures: where the places lie that they are judged by."""
 
     def source(self, stage: Stage, *, index: int, rank: int, world: int) -> BatchSource:
         return source_of(self.recipe, stage, self.training, self.spec, index=index, rank=rank, world=world)
@@ -201,18 +212,21 @@ class PreparedImages:
         count = TiledCounts(cache, spec.size, output) if spec.fit == "patch" else partial(count_cases, output=output)
         loaded = self._validation_loader(cache, job.batch_size).once()
         batches: Iterator[Batch] = (to_device(to_torch(batch), job.device) for batch in loaded)
-        return validate(job, batches, count if spec.axis is None else VolumeCounts(cache, count))
+        whole = spec.axis is None and not self.regions
+        return validate(job, batches, count if whole else VolumeCounts(cache, count))
 
     def _validation_loader(self, cache: Cache, batch_size: int) -> Loader:
         workers = self.recipe.data.workers
         return make_loader(cache, self.spec, None, batch_size=batch_size, seed=0, workers=workers)
 
     def finish_spec(self) -> FinishSpec:
-        judge = partial(score_validation_cases, self.manifest, self.spec.axis, self.max_pixels)
+        judge = partial(score_validation_cases, self.manifest, self.spec.axis, self.max_pixels, self.regions)
         return FinishSpec(self.manifest, judge, describe=self._describe)
 
     def _describe(self, trained: TrainedModel) -> dict[str, Any]:
-        """What the training images look like."""
+        """What the training images look like; nothing of pictures that are read by windows."""
+        if self.training.large:
+            return {}
         held_out = None if self.validation is None else Shown.of(self.validation)
         encoder = EncoderFeatures.of(trained.artefact.method, trained.device)
         seen = summarize(Shown.of(self.training), held_out, self.spec, encoder)
@@ -224,6 +238,17 @@ def _masks_by_case(cache: Cache) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     labeled = ((at, one) for at, one in enumerate(cache.samples) if one.labeled)
     for name, members in groupby(labeled, lambda each: each[1].case.id):
         yield name, np.concatenate([cache.mask(at).ravel() for at, _ in members])
+
+
+def _large_words(training: Cache, regions: Mapping[str, Sequence[Corner]]) -> str:
+    """How large pictures are trained on and judged."""
+    said = [f"{count(len(training.large), 'training picture')} read by windows"] if training.large else []
+    if regions:
+        number = sum(map(len, regions.values()))
+        said.append(
+            f"{count(len(regions), 'large validation picture')} judged by {count(number, 'region')}, always the same"
+        )
+    return "; ".join(said)
 
 
 def _strategy_uses_unlabeled(recipe: Recipe) -> bool:

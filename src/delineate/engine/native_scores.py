@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 from delineate.artefact.format import Artefact
 from delineate.common.errors import NotFiniteError
 from delineate.common.file_names import fitting_name
-from delineate.data.augment.patches import cut, tiles
+from delineate.data.augment.patches import Corner, cut, tiles
+from delineate.data.cases.large import LargeMask, native_region
 from delineate.data.cases.sample_pixels import SamplePixels
 from delineate.data.cases.volumes import opened, volume_image, volume_mask
 from delineate.data.core.input_spec import InputSpec, Pixels
 from delineate.data.core.manifest import IGNORE, Case, Manifest
 from delineate.data.core.samples import Sample
+from delineate.data.formats.contract import ImageHandle
 from delineate.data.formats.images import write_image, write_mask
 from delineate.data.formats.registry import read_mask
 from delineate.engine.finish import ScoredValidation, TrainedModel, worst_median_best
@@ -61,6 +63,16 @@ class _Pair:
         assert reference is not None  # unlabeled cases were left out
         return cls(case, pixels.image(sample), reference)
 
+    @classmethod
+    def region(cls, manifest: Manifest, case: Case, spec: InputSpec, corner: Corner) -> _Pair:
+        """A place of a large picture, at native size, as a case of its own in the picture's group."""
+        place, handle = native_region(manifest, case, spec, corner)
+        reference = LargeMask(manifest, case, (handle.shape[0], handle.shape[1]))[place]
+        pixels = handle.window(place[0].start, place[1].start, *reference.shape)
+        name = f"{case.id}_{place[0].start}_{place[1].start}"
+        own = case.model_copy(update={"id": name, "group": case.group or case.id, "spacing": _spacing(case, handle)})
+        return cls(own, pixels, reference)
+
 
 @dataclass(frozen=True)
 class _Scored:
@@ -72,20 +84,34 @@ class _Scored:
     """SHA-256 of its content."""
     plane: int | None = None
     """Of a volume: the slice that shows most."""
+    again: Callable[[], _Pair] | None = None
+    """Of a region of a large picture: reads it."""
 
 
 def score_validation_cases(
-    manifest: Manifest, axis: int | None, max_pixels: int, trained: TrainedModel
+    manifest: Manifest,
+    axis: int | None,
+    max_pixels: int,
+    regions: Mapping[str, Sequence[Corner]],
+    trained: TrainedModel,
 ) -> ScoredValidation:
     """Score the validation cases by the predictor that `delineate predict` uses; their masks go into `masks/`.
 
-    `axis`: across the slices of volumes, which are scored as volumes; None where cases are pictures.
+    `axis`: across the slices of volumes, which are scored as volumes; None where cases are pictures. `regions`: of large pictures,
+    the places that stand for each.
     """
     predictor = Predictor(trained.artefact, device=str(trained.device))
     pixels = SamplePixels(manifest, axis, max_pixels, spec=predictor.spec)
     masks, cases = trained.folder / "masks", [case for case in manifest.split("val") if case.masks]
     if axis is None:
-        scored = [_score(predictor, _Pair.read(pixels, case), manifest, masks) for case in cases]
+        scored = []
+        for case in cases:
+            places = regions.get(case.id)
+            if places is None:
+                scored.append(_score(predictor, _Pair.read(pixels, case), manifest, masks))
+            for corner in places or ():
+                again = partial(_Pair.region, manifest, case, predictor.spec, corner)
+                scored.append(replace(_score(predictor, again(), manifest, masks), again=again))
     else:
         worker = Worker(predictor, maps=predictor.spec.all_axes)
         told = all(case.spacing for case in cases)
@@ -154,9 +180,9 @@ def _pictures(
     predictor: Predictor, pixels: SamplePixels, manifest: Manifest, scored: Sequence[_Scored], folder: Path
 ) -> None:
     for rank, each in worst_median_best(sorted(scored, key=lambda one: one.dice)).items():
-        pair = _Pair.read(pixels, each.case, each.plane)
+        pair = _Pair.read(pixels, each.case, each.plane) if each.again is None else each.again()
         if each.plane is None:
-            image = pixels.view(Sample(each.case))
+            image = pixels.view(Sample(each.case)) if each.again is None else pair.image
             drawn = draw(
                 image, predictor.predict(pair.image, each.case.pixel_spacing), pair.reference, manifest.classes
             )
@@ -165,6 +191,12 @@ def _pictures(
         write_image(folder / "overlays" / fitting_name(f"{rank}_{each.case.id}", ".png"), drawn)
         for name, panel in _panels(predictor.artefact, pair).items():
             write_image(folder / "panels" / each.case.id / f"{name}.png", panel)
+
+
+def _spacing(case: Case, handle: ImageHandle) -> tuple[float, ...] | None:
+    """In mm, by the data set or by the picture's file."""
+    microns = handle.microns
+    return case.spacing or (None if microns is None else (microns[0] / 1000, microns[1] / 1000))
 
 
 def _planes(manifest: Manifest, case: Case, spec: InputSpec, masks: Path) -> NDArray[np.uint8]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from delineate.data.cases.glass import Background
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.formats.dicom_masks.segmentation import SegmentationType
 from delineate.data.layouts.source import DataSource, as_source
@@ -12,7 +13,6 @@ from delineate.inference.channel_inputs import check_channels, find_for
 from delineate.inference.dataset_inputs import SplitChoice, find_split
 from delineate.inference.drift_notes import DriftChoice
 from delineate.inference.executors import Executor
-from delineate.inference.glass import Background
 from delineate.inference.inputs import Inputs, Names
 from delineate.inference.overlay_references import References
 from delineate.inference.plan import MaskFormat

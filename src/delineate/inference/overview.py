@@ -7,29 +7,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from delineate.data.core.input_spec import Pixels
+from delineate.data.cases.overview import overview
 from delineate.data.core.manifest import ClassTable
 from delineate.data.formats.contract import ANY_SIZE, ImageHandle
 from delineate.data.formats.registry import open_image
 from delineate.inference.write import mask_values, write_overlay
 
-__all__ = ["overview", "write_overview"]
-
-_LONGER = 2048
-"""Pixels of the longer side at most."""
-
-
-def overview(handle: ImageHandle, longer: int = _LONGER) -> Pixels:
-    """Every so many pixels of a picture, of its smallest copy that is large enough. Costs unpacking that copy once."""
-    large = [level for level in handle.levels if max(level.shape) >= longer] or [handle]
-    level = large[-1]
-    height, width = level.shape
-    step = -(-max(height, width) // longer)
-    rows = step * max(1, 256 // step)
-    parts = [
-        level.window(top, 0, min(rows, height - top), width)[::step, ::step].copy() for top in range(0, height, rows)
-    ]
-    return np.concatenate(parts)
+__all__ = ["write_overview"]
 
 
 def write_overview(path: Path, handle: ImageHandle, mask: Path, classes: ClassTable) -> None:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from delineate.data.cases.glass import Background
 from delineate.data.cases.volumes import widest
 from delineate.data.core.axes import ALL, AxisChoice
 from delineate.data.core.geometry import Geometry
 from delineate.data.core.input_spec import Pixels, PixelSpacing
 from delineate.inference.dicom_results import DicomResults
-from delineate.inference.glass import Background
 from delineate.inference.results import FileResult
 from delineate.inference.segment import Failure, Output, Worker
 from delineate.inference.segmenter import Facts

@@ -18,6 +18,7 @@ from contextlib import closing
 from pathlib import Path
 
 from delineate.common.files import output_folder
+from delineate.data.cases.glass import Background
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.formats.dicom_masks.segmentation import SegmentationType
 from delineate.data.formats.registry import check_writers
@@ -26,7 +27,6 @@ from delineate.inference.dicom_formats import is_dicom_result
 from delineate.inference.drift_notes import DriftChoice, drift_notes, series_of
 from delineate.inference.earlier_outputs import remove_earlier_outputs
 from delineate.inference.executors import Executor, Threads
-from delineate.inference.glass import Background
 from delineate.inference.inputs import Inputs, Names
 from delineate.inference.parts import PredictionContext
 from delineate.inference.plan import MaskFormat, Plan

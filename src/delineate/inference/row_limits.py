@@ -9,7 +9,7 @@ import numpy as np
 from delineate.common.errors import DataError
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.intensity import USUAL_CLIP, Limits
-from delineate.inference.resampling import RowSource
+from delineate.data.core.resampling import RowSource
 
 __all__ = ["limits_of_rows"]
 

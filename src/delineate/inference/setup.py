@@ -8,14 +8,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from delineate.common.errors import DataError
+from delineate.data.cases.glass import Background
+from delineate.data.cases.level_choice import check_mpp
 from delineate.data.core.axes import ALL, AXES, AxisChoice, axis_choice
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.formats.dicom_masks.segmentation import SegmentationType
 from delineate.inference.dicom_formats import is_dicom_result
 from delineate.inference.dicom_results import DicomResults
-from delineate.inference.glass import Background
 from delineate.inference.inputs import Inputs
-from delineate.inference.level_choice import check_mpp
 from delineate.inference.parts import PredictionContext
 from delineate.inference.plan import MaskFormat, Plan, make_plan
 from delineate.inference.segment import Worker

@@ -20,20 +20,20 @@ from numpy.typing import NDArray
 from delineate.common.errors import DataError, NotFiniteError
 from delineate.common.files import remove
 from delineate.data.augment.patches import Corner, Size, cut
+from delineate.data.cases.glass import RULE, is_glass, leaves_out
+from delineate.data.cases.level_choice import Seen, seen_at
 from delineate.data.core.input_spec import InputSpec, Pixels
+from delineate.data.core.resampling import ResizedPlanes, ResizedRows, RowSource
 from delineate.data.formats.contract import ANY_SIZE, ImageHandle
 from delineate.data.formats.registry import open_image, reader_of
 from delineate.data.formats.tiff_tiled import TiledTiff
 from delineate.inference.geojson import write_geojson
-from delineate.inference.glass import RULE, is_glass, leaves_out
 from delineate.inference.image_input import remark
 from delineate.inference.labels_file import labels_of
-from delineate.inference.level_choice import Seen, seen_at
 from delineate.inference.outlines import Outlines
 from delineate.inference.overview import write_overview
 from delineate.inference.parts import PredictionContext, since
 from delineate.inference.plan import Item
-from delineate.inference.resampling import ResizedPlanes, ResizedRows, RowSource
 from delineate.inference.results import FileResult
 from delineate.inference.row_limits import limits_of_rows
 from delineate.inference.rows import Rows

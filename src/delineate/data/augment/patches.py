@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import cv2
@@ -21,7 +22,19 @@ from delineate.data.augment.settings import AugmentParameters
 from delineate.data.core.intensity import Limits
 from delineate.data.core.manifest import IGNORE
 
-__all__ = ["OVERLAP", "Contents", "Corner", "Size", "augmented", "cut", "draw", "reach", "starts", "tiles"]
+__all__ = [
+    "OVERLAP",
+    "BlockContents",
+    "Contents",
+    "Corner",
+    "Size",
+    "augmented",
+    "cut",
+    "draw",
+    "reach",
+    "starts",
+    "tiles",
+]
 
 Corner = tuple[int, int]
 """Row and column of the upper left pixel of a patch or tile; negative where it is larger than the image."""
@@ -49,6 +62,71 @@ class Contents:
         counts = [np.count_nonzero(mask == index, axis=1) for index in range(1, classes + 1)]
         return cls(limits, np.cumsum(np.stack(counts, axis=1), axis=0, dtype=np.int64))
 
+    @property
+    def totals(self) -> NDArray[np.int64]:
+        """Pixels of each foreground class."""
+        totals: NDArray[np.int64] = self.rows[-1]
+        return totals
+
+    def pixel(self, mask: Any, index: int, number: int) -> Corner:
+        """Row and column of the pixel with that number, from 0, among those of foreground class `index` + 1."""
+        upto = self.rows[:, index]
+        row = int(np.searchsorted(upto, number, side="right"))
+        before = int(upto[row - 1]) if row else 0
+        return row, int(np.flatnonzero(mask[row] == index + 1)[number - before])
+
+    def anywhere(self, mask: Any, row: int, column: int) -> Corner:
+        """The pixel that stands for one that was drawn of all: itself."""
+        return row, column
+
+
+@dataclass(frozen=True)
+class BlockContents:
+    """The same of a picture that is read by windows: what its blocks hold, so that one window of its mask finds a pixel."""
+
+    limits: Limits
+    side: int
+    """Of a block, in pixels; those at the right and lower edge are smaller."""
+    blocks: NDArray[np.int64]
+    """Rows × columns of blocks × K: pixels of foreground class 1 … K."""
+    shown: NDArray[np.bool_]
+    """Rows × columns of blocks: whether they show anything but empty glass."""
+
+    @cached_property
+    def totals(self) -> NDArray[np.int64]:
+        """Pixels of each foreground class."""
+        totals: NDArray[np.int64] = self.blocks.sum((0, 1))
+        return totals
+
+    @cached_property
+    def _upto(self) -> NDArray[np.int64]:
+        return np.cumsum(self.blocks.reshape(-1, self.blocks.shape[2]), axis=0)
+
+    @cached_property
+    def _places(self) -> NDArray[np.intp]:
+        return np.flatnonzero(self.shown)
+
+    def pixel(self, mask: Any, index: int, number: int) -> Corner:
+        """As `Contents.pixel`, in the order of blocks. Reads a block of the mask."""
+        upto = self._upto[:, index]
+        block = int(np.searchsorted(upto, number, side="right"))
+        before = int(upto[block - 1]) if block else 0
+        top, left = (self.side * at for at in divmod(block, self.blocks.shape[1]))
+        part = mask[top : top + self.side, left : left + self.side]
+        row, column = divmod(int(np.flatnonzero(part == index + 1)[number - before]), part.shape[1])
+        return top + row, left + column
+
+    def anywhere(self, mask: Any, row: int, column: int) -> Corner:
+        """The pixel that stands for one that was drawn of all: in glass, one at the same place in a block that shows something."""
+        across = self.shown.shape[1]
+        block = row // self.side * across + column // self.side
+        if self.shown.all() or not self.shown.any() or self.shown.ravel()[block]:
+            return row, column
+        other = int(self._places[(row * mask.shape[1] + column) % len(self._places)])
+        top, left = (self.side * at for at in divmod(other, across))
+        height, width = mask.shape
+        return min(top + row % self.side, height - 1), min(left + column % self.side, width - 1)
+
 
 def tiles(image: Size, tile: Size, overlap: float = OVERLAP) -> list[Corner]:
     """The tiles of a sliding window over an image, row by row. Neighbors overlap by that share of a side, or a little more."""
@@ -67,8 +145,8 @@ def starts(length: int, tile: int, overlap: float = OVERLAP) -> list[int]:
 
 def draw(
     rng: np.random.Generator,
-    mask: NDArray[np.uint8],
-    contents: Contents,
+    mask: Any,
+    contents: Contents | BlockContents,
     size: Size,
     share: float,
     *,
@@ -76,19 +154,18 @@ def draw(
 ) -> Corner:
     """The corner of a random patch: centered on any pixel, or, with probability `share`, on one of a foreground class.
 
-    That is the class `label`; without one, those that are present are equally likely. Without foreground, any pixel is the center.
+    That is the class `label`; without one, those that are present are equally likely. Without foreground, any pixel is the center;
+    of a slide that is read by windows, any that is not in empty glass.
     """
     height, width = mask.shape
     row, column = int(rng.integers(height)), int(rng.integers(width))
-    totals = contents.rows[-1]
+    totals = contents.totals
     if rng.random() < share and totals.any():
         present = np.flatnonzero(totals) if label is None else [label - 1]
         index = int(present[rng.integers(len(present))])
-        number = int(rng.integers(totals[index]))
-        upto = contents.rows[:, index]
-        row = int(np.searchsorted(upto, number, side="right"))
-        before = int(upto[row - 1]) if row else 0
-        column = int(np.flatnonzero(mask[row] == index + 1)[number - before])
+        row, column = contents.pixel(mask, index, int(rng.integers(totals[index])))
+    else:
+        row, column = contents.anywhere(mask, row, column)
     return _inside(row, height, size[0]), _inside(column, width, size[1])
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
-from delineate.data.augment.patches import Contents
+from delineate.data.augment.patches import BlockContents, Contents
 from delineate.data.cache.store import Array, Column, Record, Store
 from delineate.data.cases.sample_pixels import SamplePixels
 from delineate.data.core.findings import count
@@ -40,12 +40,15 @@ class Cache:
     """The decoded pixels of some samples, in their order. Views are read-only."""
 
     samples: tuple[Sample, ...]
-    images: Array
-    """N×H×W×C, uint8, uint16 or float32; where sizes differ (fit `patch`): N of H×W×C."""
-    masks: Array
+    images: Any
+    """N×H×W×C, uint8, uint16 or float32; where sizes differ (fit `patch`): N of H×W×C, which are windows into
+    files for large pictures (`data.cases.large`)."""
+    masks: Any
     """N×H×W class indices uint8, 255 = ignore; where sizes differ: N of H×W."""
-    contents: tuple[Contents, ...] = ()
+    contents: tuple[Contents | BlockContents, ...] = ()
     """Of fit `patch`: what patches are drawn by, for each sample."""
+    large: frozenset[int] = frozenset()
+    """Samples that are read by windows."""
     shares: Array | None = None
     """N×H×W soft masks (`InputSpec.soft_mask`), where `with_shares` has added them; 0 where unlabeled."""
 

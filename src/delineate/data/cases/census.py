@@ -13,6 +13,8 @@ from typing import Literal
 from delineate.common.errors import DataError
 from delineate.data.cases import volume_facts
 from delineate.data.cases.facts import AS_STORED, Facts, Read, Watch, fullest, read_picture
+from delineate.data.cases.large import is_large
+from delineate.data.cases.large_facts import read_large
 from delineate.data.cases.volumes import is_volume
 from delineate.data.core.axes import ALL, AXES, STORED_AXES, AxisChoice
 from delineate.data.core.findings import Finding, raise_errors, some
@@ -55,6 +57,11 @@ class Census:
     @property
     def channels(self) -> Counter[str]:
         return Counter(fact.channels for fact in self.facts.values())
+
+    @property
+    def large(self) -> tuple[str, ...]:
+        """Ids of the pictures that are read by windows."""
+        return tuple(name for name, fact in self.facts.items() if fact.large)
 
     @property
     def depths(self) -> Counter[int]:
@@ -186,6 +193,8 @@ def examine(
 
     def read(case: Case) -> Read:
         if (grid := grids.get(case.id)) is None:
+            if is_large(manifest, case):
+                return read_large(manifest, case, watch)
             return read_picture(manifest, case, max_pixels, watch)
         assert across is not None, "volumes have been seen"
         return volume_facts.read_volume(manifest, case, grid, across, remembered, watch, further=further)

@@ -24,6 +24,7 @@ __all__ = [
     "VolumeFacts",
     "Watch",
     "check_same_file",
+    "differing",
     "fullest",
     "read_picture",
 ]
@@ -109,6 +110,8 @@ class Facts:
     volume: VolumeFacts | None = None
     spacing: PixelSpacing | None = None
     """Of its pixels, or of those of a volume's slices, in mm; None where it is not known."""
+    large: bool = False
+    """Whether it is a picture that is read by windows (`data.cases.large`); `pixels` is then the hash of its file."""
     span: tuple[float, float] | None = None
     """Of pictures with values of their own: the least and the most."""
 
@@ -156,7 +159,7 @@ def read_picture(manifest: Manifest, case: Case, max_pixels: int, watch: Watch |
         path = manifest.path(relative)
         mask = opened(relative).labels()
         if mask.pixels.shape[:2] != image.shape[:2]:
-            raise DataError(_differing(str(path), mask.pixels.shape[:2], str(files[0].path), image.shape[:2]))
+            raise DataError(differing(str(path), mask.pixels.shape[:2], str(files[0].path), image.shape[:2]))
         masks.append(mask_values(mask, relative))
     if watch is not None:
         watch(case.id, shown(files[0].read()))
@@ -180,7 +183,7 @@ def check_same_file(manifest: Manifest, case: Case, relative: str, digest: str) 
         )
 
 
-def _differing(mask_path: str, mask: tuple[int, ...], image_path: str, image: tuple[int, ...]) -> str:
+def differing(mask_path: str, mask: tuple[int, ...], image_path: str, image: tuple[int, ...]) -> str:
     text = f"{mask_path} is {mask[1]}×{mask[0]} pixels but its image {image_path} is {image[1]}×{image[0]}"
     if mask == image[::-1]:
         return (

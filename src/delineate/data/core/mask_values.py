@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,16 @@ from delineate.data.core.manifest import Coding
 
 __all__ = [
     "NEAR",
+    "SEVERAL",
     "MaskValues",
     "RawMask",
     "Values",
     "choose_coding",
     "count_values",
+    "edges_in",
     "format_name",
+    "is_white",
+    "lonely_in",
     "mask_values",
     "painted",
 ]
@@ -31,7 +35,7 @@ NEAR = 32
 """Noise of a black and white mask stays mostly within this distance from 0 and 255."""
 _PIECE = 1 << 18
 """Pixels that are counted at a time."""
-_SEVERAL = 4
+SEVERAL = 4
 """Fewer values than these in a file are no smooth gray."""
 _BLACK_AND_WHITE = {0x000000, 0xFFFFFF}
 _GRAY = 0x010101
@@ -155,11 +159,11 @@ def mask_values(raw: RawMask, name: str) -> MaskValues:
         return MaskValues(name, count_values(_packed(raw.pixels)), colored=True, lossy=raw.lossy)
     counts = count_values(raw.pixels)
     if raw.palette is None:
-        inner, edges = _grays(raw.pixels)
-        lonely = _lonely(raw.pixels) if len(counts) >= _SEVERAL else 0
+        inner, edges = edges_in(raw.pixels) if is_white(counts) else (0, 0)
+        lonely = lonely_in(raw.pixels) if len(counts) >= SEVERAL else 0
         return MaskValues(name, counts, inner=inner, edges=edges, lossy=raw.lossy, lonely=lonely)
     gray = raw.as_coded("value", Path(name))
-    inner, edges = _grays(gray)
+    inner, edges = edges_in(gray) if is_white(count_values(gray)) else (0, 0)
     return MaskValues(name, counts, raw.used_colors(), raw.looks_gray, inner=inner, edges=edges)
 
 
@@ -233,9 +237,17 @@ def _same_palettes(palettes: Sequence[MaskValues]) -> None:
                 )
 
 
-def _grays(gray: NDArray[Any]) -> tuple[int, int]:
-    """Of the pixels between black and white: how many lie inside of gray regions, and how many touch black and white."""
-    if gray.ndim != 2 or gray.dtype != np.uint8 or int(gray.max(initial=0)) < 255 - NEAR:
+def is_white(counts: Iterable[int]) -> bool:
+    """Whether there are gray values so near to 255 that those below may be edges."""
+    return max(counts, default=0) in range(255 - NEAR, 256)
+
+
+def edges_in(gray: NDArray[Any], above: int = 0, below: int = 0) -> tuple[int, int]:
+    """Of the pixels between black and white: how many lie inside of gray regions, and how many touch black and white.
+
+    `above`, `below`: rows of a larger mask that are given as neighbors and not counted.
+    """
+    if gray.ndim != 2 or gray.dtype != np.uint8:
         return 0, 0
     black, white = gray <= NEAR, gray >= 255 - NEAR
     between = ~(black | white)
@@ -244,18 +256,22 @@ def _grays(gray: NDArray[Any]) -> tuple[int, int]:
     square = np.ones((3, 3), np.uint8)
     inside = cv2.erode(between.astype(np.uint8), square, borderValue=1) > 0
     touching = [cv2.dilate(each.astype(np.uint8), square) > 0 for each in (black, white)]
-    return int(inside.sum()), int((between & touching[0] & touching[1]).sum())
+    counted = slice(above, len(gray) - below)
+    return int(inside[counted].sum()), int((between & touching[0] & touching[1])[counted].sum())
 
 
-def _lonely(pixels: NDArray[Any]) -> int:
-    """Pixels above 0 of which none of the eight neighbors has the same value; 0 of volumes. Costs eight comparisons."""
+def lonely_in(pixels: NDArray[Any], above: int = 0, below: int = 0) -> int:
+    """Pixels above 0 of which none of the eight neighbors has the same value; 0 of volumes. Costs eight comparisons.
+
+    `above`, `below`: as of `edges_in`.
+    """
     if pixels.ndim != 2:
         return 0
     wide = np.pad(pixels, 1)
     own, height, width = pixels > 0, *pixels.shape
     places = [(down, across) for down in range(3) for across in range(3) if (down, across) != (1, 1)]
     same = [wide[down : down + height, across : across + width] == pixels for down, across in places]
-    return int((own & ~np.logical_or.reduce(same)).sum())
+    return int((own & ~np.logical_or.reduce(same))[above : height - below].sum())
 
 
 def _mapped(counts: Mapping[int, int], table: Mapping[int, int]) -> dict[int, int]:

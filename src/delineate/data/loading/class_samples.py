@@ -25,5 +25,5 @@ def samples_by_class(cache: Cache) -> list[tuple[int, tuple[int, ...]]]:
 def _shown(cache: Cache, index: int) -> list[int]:
     """The foreground classes of a sample."""
     if cache.contents:
-        return [at for at, number in enumerate(cache.contents[index].rows[-1].tolist(), start=1) if number]
+        return [at for at, number in enumerate(cache.contents[index].totals.tolist(), start=1) if number]
     return [label for label in cache.samples[index].pixels if 0 < label < IGNORE]

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from delineate.common.errors import DataError, RecipeError
-from delineate.data.augment.patches import Size
 from delineate.data.core.input_spec import InputSpec, PixelSpacing
 from delineate.data.formats.contract import ImageHandle
 
@@ -20,6 +19,7 @@ _EQUAL = 0.02
 _ENLARGED = 1.5
 """A picture that is enlarged by more than this is told: it has no such detail."""
 
+Size = tuple[int, int]
 _Microns = tuple[float, float]
 
 

@@ -12,11 +12,12 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.data.augment.patches import Size
 from delineate.data.core.input_spec import Pixels
-from delineate.inference.segmenter import Probabilities
 
-__all__ = ["ResizedPlanes", "ResizedRows", "RowSource", "Weights"]
+__all__ = ["ResizedPlanes", "ResizedRows", "Resizer", "RowSource", "Weights"]
+
+Size = tuple[int, int]
+"""Height and width."""
 
 
 class RowSource(Protocol):
@@ -76,13 +77,28 @@ class Weights:
         return found
 
 
-class _Resizer:
+class Resizer:
     """The weights of a picture's two axes."""
 
     def __init__(self, source: Size, wanted: Size, *, area: bool) -> None:
         self.down = Weights.of(source[0], wanted[0], area=area)
         self._across = Weights.of(source[1], wanted[1], area=area)
         self._width = wanted[1]
+
+    @classmethod
+    def of(cls, source: Size, wanted: Size) -> Self:
+        """By areas where a side shrinks, as `ResizedRows`."""
+        return cls(source, wanted, area=wanted[0] < source[0] or wanted[1] < source[1])
+
+    def needed(self, rows: slice, columns: slice) -> tuple[tuple[int, int], tuple[int, int]]:
+        """The rows and columns of the source that a part of the result is made of: from, and to (not included)."""
+        return self.down.needed(rows.start, rows.stop), self._across.needed(columns.start, columns.stop)
+
+    def part(self, source: NDArray[np.float32], corner: Size, rows: slice, columns: slice) -> NDArray[np.float32]:
+        """A part of the result from h×w×C pixels of the source, of which the first lies at its row and column `corner`."""
+        lower = self.down.apply(source, corner[0], rows.start, rows.stop)
+        turned = np.ascontiguousarray(np.moveaxis(lower, 1, 0))
+        return np.moveaxis(self._across.apply(turned, corner[1], columns.start, columns.stop), 0, 1)
 
     def rows(self, source: NDArray[np.float32], top: int, first: int, last: int) -> NDArray[np.float32]:
         """Rows of the result from r×W×C rows of the source, the first of which is its row `top`."""
@@ -98,7 +114,7 @@ class ResizedRows:
         self.size = size
         self._source = source
         shrinks = size[0] < source.size[0] or size[1] < source.size[1]
-        self._resizer = _Resizer(source.size, size, area=shrinks)
+        self._resizer = Resizer(source.size, size, area=shrinks)
         self._held: Pixels | None = None
         self._top = 0
 
@@ -131,18 +147,18 @@ _AT_ONCE = 64
 
 
 class ResizedPlanes:
-    """Probabilities that come a few rows at a time, resized to the picture's own size."""
+    """NDArray[np.float32] that come a few rows at a time, resized to the picture's own size."""
 
     def __init__(self, source: Size, wanted: Size) -> None:
         self._source, self._wanted = source, wanted
         shrinks = wanted[0] < source[0] and wanted[1] < source[1]
-        self._resizer = _Resizer(source, wanted, area=shrinks)
+        self._resizer = Resizer(source, wanted, area=shrinks)
         self._last = np.maximum.accumulate(self._resizer.down.last)
         """The last row of the source that each row of the result needs."""
         self._held: NDArray[np.float32] | None = None
         self._top = self._done = 0
 
-    def add(self, rows: Probabilities) -> Probabilities | None:
+    def add(self, rows: NDArray[np.float32]) -> NDArray[np.float32] | None:
         """The next rows K×r×w → the rows K×R×W that are complete now; None if there are none."""
         new = np.moveaxis(rows, 0, 2)
         self._held = new if self._held is None else np.concatenate([self._held, new])

@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from delineate.data.core.input_spec import InputSpec, Pixels
 from delineate.data.formats.contract import ImageHandle
 
-__all__ = ["RULE", "Background", "is_glass", "leaves_out"]
+__all__ = ["RULE", "Background", "bright_pixels", "is_glass", "leaves_out"]
 
 Background = Literal["auto", "skip", "keep"]
 """Whether tiles of empty glass are left out; `auto`: of slides."""
@@ -25,10 +26,16 @@ _SLIDE = 5.0
 """Micrometers: pictures in color whose pixels are no larger come from a microscope."""
 
 
+def bright_pixels(pixels: Pixels) -> NDArray[np.bool_]:
+    """Which pixels h×w×3 of bytes are bright and nearly colorless."""
+    least, most = pixels.min(axis=2), pixels.max(axis=2)
+    empty: NDArray[np.bool_] = (least >= _BRIGHT) & (most - least <= _COLORLESS)
+    return empty
+
+
 def is_glass(pixels: Pixels) -> bool:
     """Whether a tile h×w×3 of bytes is empty by the rule."""
-    least, most = pixels.min(axis=2), pixels.max(axis=2)
-    empty = (least >= _BRIGHT) & (most - least <= _COLORLESS)
+    empty = bright_pixels(pixels)
     return bool(np.count_nonzero(empty) >= (1 - _EXCEPT) * empty.size)
 
 
