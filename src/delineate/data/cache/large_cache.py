@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -57,7 +58,7 @@ def by_regions(cache: Cache, spec: InputSpec) -> tuple[Cache, dict[str, list[Cor
     if not cache.large:
         return cache, {}
     classes = len(cache.contents[0].totals)
-    found: list[tuple[Sample, object, object, Contents | BlockContents]] = []
+    found: list[tuple[Sample, Any, Any, Contents | BlockContents]] = []
     corners: dict[str, list[Corner]] = {}
     for at, sample in enumerate(cache.samples):
         image, mask, contents = cache.image(at), cache.mask(at), cache.contents[at]
@@ -78,7 +79,7 @@ def _side(patch: int, length: int) -> int:
     return min(length, REGION_SIDE * patch)
 
 
-def _places(mask: LargeMask, contents: Contents | BlockContents, size: Size, number: int) -> list[Corner]:
+def _places(mask: Any, contents: Contents | BlockContents, size: Size, number: int) -> list[Corner]:
     """On a grid, so that none overlaps another but at the edges; always the same."""
     rng = np.random.default_rng([number, REGIONS])
     found: dict[Corner, None] = {}
