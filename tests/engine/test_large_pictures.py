@@ -3,29 +3,38 @@ whole."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
+import torch
+from safetensors.torch import load_file
 
 from delineate.common.errors import DataError
 from delineate.data.augment.patches import BlockContents, Contents, draw
+from delineate.data.cache import large_cache
 from delineate.data.cache.large_cache import by_regions, open_with_large
 from delineate.data.cache.store import Store
-from delineate.data.cases import large
+from delineate.data.cases import overview
 from delineate.data.cases.census import examine
-from delineate.data.cases.large import LargeImage, LargeMask
+from delineate.data.cases.large import LargeMask
+from delineate.data.cases.large_facts import counted_by_rows
 from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.manifest import Manifest
+from delineate.data.core.mask_values import mask_values
+from delineate.data.formats.registry import open_image
 from delineate.data.formats.tiff_picture import TiffPicture
+from delineate.data.layouts.source import as_source
 from delineate.data.loading.open_data import open_data
 from delineate.data.loading.patch_loader import PatchLoader
+from delineate.engine.request import TrainRequest
 from delineate.engine.run import train
 from slides_made import tissue
-from train_request import request_for
 
+Maker = Callable[..., TrainRequest]
 HEIGHT, WIDTH = 700, 900
 SPEC = InputSpec(size=(64, 64), fit="patch")
 
@@ -33,7 +42,7 @@ SPEC = InputSpec(size=(64, 64), fit="patch")
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Three pictures that count as large, of 0.5 µm, each with a smaller copy; the marked class is dark."""
-    monkeypatch.setattr(large, "LARGE", 1)
+    monkeypatch.setattr(overview, "LARGE", 1)
     for name in ("images", "masks"):
         (tmp_path / "data" / name).mkdir(parents=True)
     tags: dict[str, Any] = {"resolution": (20000, 20000), "resolutionunit": "CENTIMETER", "metadata": None}
@@ -59,7 +68,7 @@ def whole_never(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def in_memory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     with monkeypatch.context() as patch:
-        patch.setattr(large, "LARGE", 1 << 40)
+        patch.setattr(overview, "LARGE", 1 << 40)
         return open_data(folder, seed=0)
 
 
@@ -75,9 +84,7 @@ def test_the_census_is_that_of_decoded_pictures(folder: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("kind", ["noise", "labels", "edges"])
-def test_masks_are_counted_by_rows_as_whole_ones(
-    folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_masks_are_counted_by_rows_as_whole_ones(folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     steps = np.indices((HEIGHT, WIDTH)).sum(0) // 64 % 2 * 255
     masks = {
@@ -87,11 +94,7 @@ def test_masks_are_counted_by_rows_as_whole_ones(
     }
     path = folder / "masks/c0.tif"
     tifffile.imwrite(path, masks[kind].astype(np.uint8), tile=(128, 128), compression="zlib")
-    from delineate.data.cases.large_facts import _values
-    from delineate.data.core.mask_values import mask_values
-    from delineate.data.formats.registry import open_image
-
-    assert _values(open_image(path), "m") == mask_values(open_image(path).labels(), "m")
+    assert counted_by_rows(open_image(path), "m") == mask_values(open_image(path).labels(), "m")
 
 
 @pytest.mark.usefixtures("whole_never")
@@ -151,15 +154,32 @@ def test_a_smaller_size_is_read_and_resized(folder: Path, tmp_path: Path) -> Non
             assert np.array_equal(whole, image[::2, ::2]), "the copy in the file"
 
 
-@pytest.mark.usefixtures("whole_never", "micro")
-def test_a_run_trains_is_resumed_and_judged_by_regions(folder: Path, tmp_path: Path) -> None:
-    told: list[str] = []
-    settings = {"input": {"fit": "patch", "size": [64, 64]}, "engine": {"epochs": None, "steps": 4, "batch_size": 2}}
-    request = request_for(folder, tmp_path / "run", settings, cache_folder=tmp_path / "cache")
-    train(request, note=told.append)
-    assert any("read by windows" in line and "always the same" in line for line in told)
-    scores = json.loads((tmp_path / "run/validation/scores.json").read_text())
-    assert scores["n"] if "n" in scores else scores
+class Killed(BaseException):
+    """Stands for a kill."""
+
+
+@pytest.mark.usefixtures("whole_never")
+def test_a_run_is_judged_by_regions_and_resumed_to_the_bit(
+    folder: Path, request_for: Maker, recorder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(large_cache, "REGIONS", 2)
+    settings = ["input.fit=patch", "engine.save_minutes=0.00001", "data.foreground=0.6"]
+
+    def kill(step: int) -> None:
+        if step == 2:
+            raise Killed
+
+    told = recorder()
+    train(request_for("whole", data=folder, steps=4, settings=settings), told)
+    with pytest.raises(Killed):
+        train(request_for("killed", data=folder, steps=4, settings=settings), recorder(kill))
+    train(request_for("killed", data=folder, steps=4, settings=settings, resume=True), recorder())
+    ours, theirs = (load_file(request_for(name).out / "model.safetensors") for name in ("whole", "killed"))
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    scored = (request_for("whole").out / "validation/scores.csv").read_text().splitlines()
+    assert all(line.split(",")[0].startswith("c") and line.split(",")[0].count("_") == 2 for line in scored[1:])
+    manifest = Manifest.load(request_for("whole").out / "manifest.json")
+    assert {case.id for case in manifest.split("val")} < {"c0", "c1", "c2"}
 
 
 def test_validation_regions_are_always_the_same(folder: Path, tmp_path: Path) -> None:
@@ -175,11 +195,15 @@ def test_validation_regions_are_always_the_same(folder: Path, tmp_path: Path) ->
 
 
 def test_what_does_not_fit_is_one_line(folder: Path, tmp_path: Path) -> None:
-    tifffile.imwrite(folder / "masks/c1.tif", np.zeros((HEIGHT, WIDTH, 3), np.uint8), tile=(128, 128), photometric="rgb")
+    tifffile.imwrite(
+        folder / "masks/c1.tif", np.zeros((HEIGHT, WIDTH, 3), np.uint8), tile=(128, 128), photometric="rgb"
+    )
     tifffile.imwrite(folder / "masks/c2.tif", np.zeros((HEIGHT, 10), np.uint8), tile=(128, 128))
-    manifest = open_data.__globals__["as_source"](folder).manifest()
+    manifest = as_source(folder).manifest()
     lines = [str(one.text) for one in examine(manifest).findings if one.severity == "error"]
-    assert any("c1.tif is the mask of a picture that is read by windows, and has red + green + blue" in one for one in lines)
+    assert any(
+        "c1.tif is the mask of a picture that is read by windows, and has red + green + blue" in one for one in lines
+    )
     assert any("c2.tif is 10×700 pixels" in one for one in lines)
 
 
@@ -187,12 +211,11 @@ def test_rules_that_measure_whole_pictures_are_refused(folder: Path, tmp_path: P
     manifest, census = open_data(folder, seed=0)
     samples = census.samples(manifest.cases, manifest.labels)
     spec = SPEC.model_copy(update={"intensity": "percentile"})
-    with pytest.raises(DataError, match="measured on whole pictures: set input.intensity=range"):
+    with pytest.raises(DataError, match="measured on whole pictures: set input"):
         open_with_large(manifest, samples, spec, Store.at(tmp_path / "cache"), pytest.fail)
 
 
 def test_without_a_mask_all_is_ignored(folder: Path) -> None:
-    manifest, census = open_data(folder, seed=0)
+    manifest, _ = open_data(folder, seed=0)
     bare = manifest.cases[0].model_copy(update={"masks": ()})
     assert (LargeMask(manifest, bare, (40, 50))[3:5, :] == 255).all()
-    assert LargeImage.__doc__

@@ -13,6 +13,7 @@ from delineate.artefact.training_images import ENTRY, TrainingImages
 from delineate.common.errors import ArtefactError, DataError
 from delineate.common.folder_lock import hold_folder
 from delineate.data.cases.sample_pixels import SamplePixels
+from delineate.data.core.findings import some
 from delineate.data.core.input_spec import Pixels
 from delineate.data.core.samples import Sample
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
@@ -59,6 +60,10 @@ def describe_run(path: Path, *, device: str = "auto", max_pixels: int = DEFAULT_
         manifest, census = open_data(
             folder.manifest, axis=recipe.data.axis, max_pixels=max_pixels, validation=recipe.engine.select_by != "last"
         )
+        if census.large:
+            raise DataError(
+                f"{path} was trained on windows of large pictures ({some(census.large, 3)}), which are not described"
+            )
         pixels = SamplePixels(manifest, census.axis, max_pixels, spec=spec)
 
         def shown(samples: list[Sample]) -> Shown:

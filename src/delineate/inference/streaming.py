@@ -22,6 +22,7 @@ from delineate.common.files import remove
 from delineate.data.augment.patches import Corner, Size, cut
 from delineate.data.cases.glass import RULE, is_glass, leaves_out
 from delineate.data.cases.level_choice import Seen, seen_at
+from delineate.data.cases.overview import LARGE
 from delineate.data.core.input_spec import InputSpec, Pixels
 from delineate.data.core.resampling import ResizedPlanes, ResizedRows, RowSource
 from delineate.data.formats.contract import ANY_SIZE, ImageHandle
@@ -44,8 +45,6 @@ from delineate.inference.write import fractions, listed, mask_labels, mask_value
 
 __all__ = ["LARGE", "FileTiles", "StreamedPicture", "TileSegmenter", "reads_by_windows"]
 
-LARGE = 1 << 26
-"""Pixels from which on a picture is read by windows (67 megapixels)."""
 _BYTES, _WORDS = np.dtype(np.uint8), np.dtype(np.uint16)
 
 

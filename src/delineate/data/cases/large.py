@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
 from delineate.data.cases.level_choice import Seen, seen_at
+from delineate.data.cases.overview import is_large_file
 from delineate.data.core import labels
 from delineate.data.core.input_spec import InputSpec, Pixels, PixelSpacing
 from delineate.data.core.manifest import IGNORE, Case, LabelRule, Manifest
@@ -23,7 +24,6 @@ from delineate.data.formats.contract import ANY_SIZE, ImageHandle
 from delineate.data.formats.registry import open_image, reader_of
 
 __all__ = [
-    "LARGE",
     "REGION_SIDE",
     "LargeImage",
     "LargeMask",
@@ -36,8 +36,6 @@ __all__ = [
 
 REGION_SIDE = 4
 """Side of the places that a large picture is validated by, in patches."""
-LARGE = 1 << 26
-"""Pixels from which on a picture is read by windows (67 megapixels), where its format allows it."""
 _ROWS = 256
 Place = tuple[slice, slice]
 """Rows and columns, with start and stop."""
@@ -47,14 +45,10 @@ def is_large(manifest: Manifest, case: Case) -> bool:
     """Whether a case is a large picture in one file that is read by windows. Reads its header; what cannot be read is none."""
     if len(case.images) != 1 or manifest.channels:
         return False
-    path = manifest.path(case.images[0])
     try:
-        if not reader_of(path).windowed:
-            return False
-        handle = open_image(path, max_pixels=ANY_SIZE)
+        return is_large_file(manifest.path(case.images[0]))
     except DataError:
         return False
-    return handle.block is not None and not handle.is_volume and handle.shape[0] * handle.shape[1] >= LARGE
 
 
 def rows_of(handle: ImageHandle, step: int = _ROWS) -> Iterator[Pixels]:

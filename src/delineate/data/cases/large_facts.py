@@ -22,7 +22,7 @@ from delineate.data.core.mask_values import SEVERAL, MaskValues, count_values, e
 from delineate.data.formats.contract import ANY_SIZE, ImageHandle
 from delineate.data.formats.registry import open_image
 
-__all__ = ["read_large"]
+__all__ = ["counted_by_rows", "read_large"]
 
 _KINDS = {1: "gray", 3: "RGB", 4: "RGBA"}
 
@@ -37,7 +37,7 @@ def read_large(manifest: Manifest, case: Case, watch: Watch | None) -> Read:
         if handle.shape != image.shape:
             raise DataError(differing(str(handle.path), handle.shape, str(image.path), image.shape))
         hashes[file] = handle.digest()
-        masks.append(_values(handle, file))
+        masks.append(counted_by_rows(handle, file))
     for file, digest in hashes.items():
         check_same_file(manifest, case, file, digest)
     if image.dtype.kind != "u":
@@ -60,7 +60,7 @@ def read_large(manifest: Manifest, case: Case, watch: Watch | None) -> Read:
     return Read(found, replace(facts, turns=(1,) * (1 + len(masks))), masks)
 
 
-def _values(handle: ImageHandle, name: str) -> MaskValues:
+def counted_by_rows(handle: ImageHandle, name: str) -> MaskValues:
     """As `mask_values` of the whole mask. Costs one pass over the file, and a second one where there are many values."""
     counts: Counter[int] = Counter()
     inner = edges = 0

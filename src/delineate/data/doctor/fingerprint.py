@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from delineate.common.errors import DataError
 from delineate.data.cases.census import Census
 from delineate.data.cases.sample_pixels import SamplePixels
+from delineate.data.core.findings import some
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import IGNORE, Case, Manifest
 from delineate.data.core.samples import Sample
@@ -76,6 +77,11 @@ def take_fingerprint(
     cases = manifest.split("train")
     if not cases:
         raise DataError(f"{manifest.root}: the train split is empty, nothing can be planned from it")
+    if census.large:
+        raise DataError(
+            f"{manifest.root}: {some(census.large, 3)}: read by windows, and a plan from the data measures whole pictures: leave "
+            "it out (plan.from_data=false)"
+        )
     sizes = np.array([size for case in cases for size in census.facts[case.id].sizes])
     areas, aspects = sizes.prod(1), sizes[:, 1] / sizes[:, 0]
     samples = census.samples(cases, manifest.labels)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
+from delineate.data.cases.large import is_large
 from delineate.data.cases.pixels import case_mask
 from delineate.data.cases.volumes import is_volume
 from delineate.data.core.input_spec import Pixels
@@ -85,7 +86,7 @@ def measure_objects(manifest: Manifest, *, max_pixels: int = DEFAULT_MAX_PIXELS)
             return None
         return None if mask is None else _objects(mask)
 
-    pictures = [case for case in manifest.cases if not is_volume(manifest, case)]
+    pictures = [case for case in manifest.cases if not (is_volume(manifest, case) or is_large(manifest, case))]
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         found = zip(pictures, pool.map(measured, pictures), strict=True)
         return {case.id: objects for case, objects in found if objects is not None}

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
+from delineate.data.cases.overview import glance
 from delineate.data.core.findings import Finding
 from delineate.data.core.manifest import Case
 from delineate.data.core.words import Role
-from delineate.data.formats.registry import read_image, read_mask
 from delineate.data.layouts.choice import quoted
 from delineate.data.layouts.pairing import pair
 from delineate.data.layouts.pictures import Pictures
@@ -63,7 +63,7 @@ def _alike(root: Path, cases: Sequence[Case]) -> bool:
 
 
 def _small(path: Path) -> NDArray[np.bool_]:
-    mask = (read_mask(path) > 0).astype(np.uint8)
+    mask = (glance(path, mask=True) > 0).astype(np.uint8)
     return cv2.resize(mask, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA) > 0
 
 
@@ -85,7 +85,7 @@ def _other(found: Pictures, items: Sequence[Item]) -> str | None:
 def _could_be_mask(path: Path) -> bool:
     """Whether a file shows flat areas, as masks do: few values, or nearly all pixels black or white."""
     try:
-        image = read_image(path)
+        image = glance(path)
     except DataError:
         return True
     gray = image if image.ndim == 2 else image[..., :3].reshape(-1, 3)

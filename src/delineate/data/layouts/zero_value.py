@@ -8,9 +8,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from delineate.common.errors import DataError
+from delineate.data.cases.overview import glance
 from delineate.data.core.findings import Finding
 from delineate.data.core.manifest import Case
-from delineate.data.formats.registry import read_mask
 
 __all__ = ["LOOKED_AT", "other_or_background"]
 
@@ -28,7 +28,7 @@ def other_or_background(root: Path, cases: Sequence[Case]) -> list[Finding]:
     values: set[int] = set()
     try:
         for mask in masks[:LOOKED_AT]:
-            values.update(np.unique(read_mask(root / mask)).tolist())
+            values.update(np.unique(glance(root / mask, mask=True)).tolist())
     except DataError:
         return []  # what cannot be read is told where it is read for good
     if 0 not in values or len(values - {0, 255}) < _SEVERAL:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
 from delineate.data.cases.facts import AS_STORED
+from delineate.data.cases.overview import glance
 from delineate.data.cases.sample_pixels import SamplePixels
 from delineate.data.core.findings import Finding, count
 from delineate.data.core.manifest import Case, Manifest
@@ -229,6 +230,8 @@ def _picture(report: CheckReport, case: Case) -> Html:
     """The case's picture, or the slice of its volume with most labels, with the outline of its reference."""
     pixels, sample = _pixels_of(report), report.census.telling(case)
     try:
+        if report.census.facts[case.id].large:
+            return _glimpse(report, case)
         window = None if sample.plane is None else _display_range(report, case)
         if window is None:
             image = pixels.view(sample)
@@ -243,6 +246,13 @@ def _picture(report: CheckReport, case: Case) -> Html:
         placed = volume is None or volume.orientation != AS_STORED
         image, mask = turned(image, placed), None if mask is None else turned(mask, placed)
     return drawn(_outlined(_eight_bits(image), mask), f"{case.id} with its reference", longest=_SIDE)
+
+
+def _glimpse(report: CheckReport, case: Case) -> Html:
+    """A large picture in a small copy. Its reference is not drawn: fine structures are lost in it."""
+    assert report.manifest is not None, "it has cases"
+    image = glance(report.manifest.path(case.images[0]))
+    return drawn(_eight_bits(image), f"{case.id} in a small copy", longest=_SIDE)
 
 
 def _display_range(report: CheckReport, case: Case) -> tuple[float, float] | None:
