@@ -59,6 +59,8 @@ def test_models_that_see_whole_images_have_no_tiles(fit: str) -> None:
 
 
 def test_sides_that_a_method_does_not_take_are_refused() -> None:
+    with pytest.raises(RecipeError, match="at most 16384"):
+        Tiling.of(seeing(), 1_000_000_000)
     with pytest.raises(RecipeError, match="multiples of"):
         Tiling.of(seeing(), 0)
     with pytest.raises(RecipeError, match=r"0 to 0\.9"):

@@ -23,10 +23,13 @@ from delineate.inference.sliding_window import TileBlender
 if TYPE_CHECKING:
     from delineate.artefact.format import Artefact  # it brings torch, and what reads this does without
 
-__all__ = ["MOST_OVERLAP", "ArrayTiles", "TileSource", "Tiling", "blended_rows"]
+__all__ = ["MOST_OVERLAP", "MOST_TILE", "ArrayTiles", "TileSource", "Tiling", "blended_rows"]
 
 MOST_OVERLAP = 0.9
 """With more, each pixel would pass the network more than a hundred times."""
+
+MOST_TILE = 16384
+"""Side of a tile, in pixels: one of colors takes 3 GB as numbers."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ class Tiling:
                 "them out, or train with --set input.fit=patch"
             )
         size = spec.size if tile is None else (tile, tile)
+        if max(size) > MOST_TILE:
+            raise RecipeError(f"--tile: at most {MOST_TILE}, which takes gigabytes as it is (given: {tile})")
         if min(size) < info.min_size or any(side % info.divisor for side in size):
             raise RecipeError(
                 f"--tile: {info.name} needs multiples of {info.divisor} from {info.min_size} on (given: {tile})"

@@ -173,6 +173,7 @@ class PredictOptions(MaskOptions, total=False):
         Option(
             help="Models trained on patches: side of the tiles of the sliding window, in pixels.",
             least=1,
+            most=16384,
             shown="the size of the training patches",
         ),
     ]

@@ -37,7 +37,7 @@ __all__ = [
 REGION_SIDE = 4
 """Side of the places that a large picture is validated by, in patches."""
 _ROWS = 256
-Place = tuple[slice, slice]
+_Place = tuple[slice, slice]
 """Rows and columns, with start and stop."""
 
 
@@ -73,7 +73,7 @@ def seen_large(manifest: Manifest, case: Case, spec: InputSpec, spacing: PixelSp
 
 def native_region(
     manifest: Manifest, case: Case, spec: InputSpec, corner: tuple[int, int]
-) -> tuple[Place, ImageHandle]:
+) -> tuple[_Place, ImageHandle]:
     """A place of a large picture in its own pixels, and the picture. `corner`: of the place, as the network sees the picture; its
     sides are `REGION_SIDE` patches."""
     handle = open_image(manifest.path(case.images[0]), max_pixels=ANY_SIZE)
@@ -98,7 +98,7 @@ class LargeImage:
     def dtype(self) -> np.dtype[Any]:
         return np.dtype(np.uint16 if self._spec.source_bits == 16 else np.uint8)
 
-    def __getitem__(self, place: Place) -> Pixels:
+    def __getitem__(self, place: _Place) -> Pixels:
         rows, columns = (slice(*one.indices(side)) for one, side in zip(place, self._seen.size, strict=True))
         if self._resizer is None:
             part = self._read(rows.start, rows.stop, columns.start, columns.stop)

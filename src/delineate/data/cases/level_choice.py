@@ -19,7 +19,7 @@ _EQUAL = 0.02
 _ENLARGED = 1.5
 """A picture that is enlarged by more than this is told: it has no such detail."""
 
-Size = tuple[int, int]
+_Size = tuple[int, int]
 _Microns = tuple[float, float]
 
 
@@ -29,11 +29,11 @@ class Seen:
 
     level: ImageHandle
     """The size that is read."""
-    size: Size
+    size: _Size
     """Height and width that it is brought to."""
     microns: _Microns | None
     """Distances of rows and columns then, in µm; None where they are not known."""
-    output: Size
+    output: _Size
     """Height and width of what is written: those of the picture, or as it is seen."""
     output_microns: _Microns | None
     remark: str | None = None
@@ -106,7 +106,7 @@ def _fits(pixels: _Microns | None, wanted: _Microns) -> bool:
     )
 
 
-def _scaled(microns: _Microns | None, own: Size, size: Size) -> _Microns | None:
+def _scaled(microns: _Microns | None, own: _Size, size: _Size) -> _Microns | None:
     if microns is None:
         return None
     return microns[0] * own[0] / size[0], microns[1] * own[1] / size[1]

@@ -16,7 +16,7 @@ from delineate.data.core.input_spec import Pixels
 
 __all__ = ["ResizedPlanes", "ResizedRows", "Resizer", "RowSource", "Weights"]
 
-Size = tuple[int, int]
+_Size = tuple[int, int]
 """Height and width."""
 
 
@@ -24,7 +24,7 @@ class RowSource(Protocol):
     """Rows of a picture, from the top down."""
 
     @property
-    def size(self) -> Size:
+    def size(self) -> _Size:
         """Height and width."""
 
     def between(self, first: int, last: int) -> Pixels:
@@ -80,13 +80,13 @@ class Weights:
 class Resizer:
     """The weights of a picture's two axes."""
 
-    def __init__(self, source: Size, wanted: Size, *, area: bool) -> None:
+    def __init__(self, source: _Size, wanted: _Size, *, area: bool) -> None:
         self.down = Weights.of(source[0], wanted[0], area=area)
         self._across = Weights.of(source[1], wanted[1], area=area)
         self._width = wanted[1]
 
     @classmethod
-    def of(cls, source: Size, wanted: Size) -> Self:
+    def of(cls, source: _Size, wanted: _Size) -> Self:
         """By areas where a side shrinks, as `ResizedRows`."""
         return cls(source, wanted, area=wanted[0] < source[0] or wanted[1] < source[1])
 
@@ -94,7 +94,7 @@ class Resizer:
         """The rows and columns of the source that a part of the result is made of: from, and to (not included)."""
         return self.down.needed(rows.start, rows.stop), self._across.needed(columns.start, columns.stop)
 
-    def part(self, source: NDArray[np.float32], corner: Size, rows: slice, columns: slice) -> NDArray[np.float32]:
+    def part(self, source: NDArray[np.float32], corner: _Size, rows: slice, columns: slice) -> NDArray[np.float32]:
         """A part of the result from h×w×C pixels of the source, of which the first lies at its row and column `corner`."""
         lower = self.down.apply(source, corner[0], rows.start, rows.stop)
         turned = np.ascontiguousarray(np.moveaxis(lower, 1, 0))
@@ -110,7 +110,7 @@ class Resizer:
 class ResizedRows:
     """The rows of a picture that is resized (`RowSource`), in the type of its numbers."""
 
-    def __init__(self, source: RowSource, size: Size) -> None:
+    def __init__(self, source: RowSource, size: _Size) -> None:
         self.size = size
         self._source = source
         shrinks = size[0] < source.size[0] or size[1] < source.size[1]
@@ -149,7 +149,7 @@ _AT_ONCE = 64
 class ResizedPlanes:
     """NDArray[np.float32] that come a few rows at a time, resized to the picture's own size."""
 
-    def __init__(self, source: Size, wanted: Size) -> None:
+    def __init__(self, source: _Size, wanted: _Size) -> None:
         self._source, self._wanted = source, wanted
         shrinks = wanted[0] < source[0] and wanted[1] < source[1]
         self._resizer = Resizer(source, wanted, area=shrinks)
