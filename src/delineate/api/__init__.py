@@ -8,7 +8,7 @@ from delineate.api.fewshot import fewshot_episodes, fewshot_evaluate
 from delineate.api.models import info
 from delineate.api.prediction import calibrate, drift, fewshot_predict, load, predict
 from delineate.api.scores import compare, evaluate
-from delineate.api.serving import serve_models
+from delineate.api.serving import make_serving_app, serve_models
 from delineate.api.studies import estimate_study_labels, study_labels, suggest_labels
 from delineate.api.training import estimate_training, fewshot_train, train
 from delineate.api.weights import add_weights, list_weights, remove_weights
@@ -34,6 +34,7 @@ __all__ = [
     "info",
     "list_weights",
     "load",
+    "make_serving_app",
     "predict",
     "remove_weights",
     "serve_models",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from delineate.serve.models import ServedModel
     from delineate.serve.server import Settings
 
-__all__ = ["named", "serve_models"]
+__all__ = ["make_serving_app", "named", "serve_models"]
 
 _PACKAGES = {
     "fastapi": "fastapi",
@@ -57,6 +57,37 @@ def serve_models(
     from delineate.serve.server import Serving
 
     Serving(_opened(named(_pairs(models)), options), settings, told=told).run()
+
+
+@takes(ServeOptions)
+def make_serving_app(
+    models: Path | str | Sequence[Path | str] | Mapping[str, Path | str], **options: Unpack[ServeOptions]
+) -> Any:
+    """The same as an ASGI application, for another server to run: Ray Serve, or one with TLS. Models are ready when it is returned.
+
+    Args:
+        models: As for `serve_models`.
+
+    Returns:
+        The application. That server's own limits for slow clients and connections apply, and it handles signals.
+
+    Raises:
+        DelineateError: As for `serve_models`, or a model cannot predict.
+
+    Example:
+        ```python
+        app = delineate.make_serving_app({"polyps": "runs/polyps"}, allow_host=["seg.example"])
+        ```
+    """
+    _check_packages()
+    settings = _settings(options)
+    from delineate.serve.server import guarded_app, make_service, warm_all
+
+    service = make_service(_opened(named(_pairs(models)), options), settings)
+    warm_all(service, settings.batch)
+    if service.fault:
+        raise DelineateError(service.fault)
+    return guarded_app(service, settings)
 
 
 def _check_packages() -> None:

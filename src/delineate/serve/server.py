@@ -34,7 +34,7 @@ from delineate.serve.service import Service
 from delineate.serve.supports import Supports
 from delineate.serve.warmup import measured_batch, warm_up
 
-__all__ = ["LOOPBACK", "Serving", "Settings", "make_service", "warm_all"]
+__all__ = ["LOOPBACK", "Serving", "Settings", "guarded_app", "make_service", "warm_all"]
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
 """Addresses that only this machine reaches."""
@@ -110,6 +110,16 @@ def warm_all(service: Service, batch: int | None = None) -> None:
         LOG.error("not ready: %s", service.fault)
         return
     service.ready = True
+
+
+def guarded_app(service: Service, settings: Settings, keys: Keys | None = None) -> Guard:
+    """The whole application: routes behind their guard. `keys`: of the settings, where they were read before."""
+    own = keys or _keys_of(settings)
+    return Guard(make_app(service), hosts=settings.hosts, keys=own, metrics=service.metrics)
+
+
+def _keys_of(settings: Settings) -> Keys | None:
+    return None if settings.keys is None else Keys(settings.keys)
 
 
 class _Protocol(H11Protocol):
@@ -190,12 +200,12 @@ class Serving:
         """
         settings.check()
         self.settings = settings
-        self._keys = None if settings.keys is None else Keys(settings.keys)
+        self._keys = _keys_of(settings)
         self._socket = _listening(settings)
         self.port: int = self._socket.getsockname()[1]
         self.service = make_service(models, settings)
-        guarded = Guard(make_app(self.service), hosts=settings.hosts, keys=self._keys, metrics=self.service.metrics)
-        self._server = _Server(_config(guarded, settings.limits), self.service)
+        app = guarded_app(self.service, settings, self._keys)
+        self._server = _Server(_config(app, settings.limits), self.service)
         self._told = told
 
     def run(self) -> None:
