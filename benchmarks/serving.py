@@ -358,39 +358,57 @@ def percentile(seconds: list[float], share: float) -> float:
 
 
 def print_speed(model: Path, folder: Path, options: argparse.Namespace) -> None:
+    """Rates by the clock, and by the time that the process had a core: other programs on the machine change the second far less."""
     images = [one for one in samples(folder, 40) if one.name.endswith(".png")]
     count = options.requests
     alone, through = [], []
-    with server(model, options.cores[0], "--batch-size", "8", "--queue", "64") as (_, port):
-        for _ in range(3):  # in turns, since the machine may have other things to do
+    with server(model, options.cores[0], "--batch-size", "8", "--queue", "64") as (process, port):
+        asyncio.run(_through(port, images, 50))
+        for _ in range(3):
             alone.append(_alone(model, folder, images, count, options.cores[0]))
-            begun = time.perf_counter()
+            begun, used = time.perf_counter(), cpu_seconds(process.pid)
             asyncio.run(_through(port, images, count))
-            through.append(count / (time.perf_counter() - begun))
+            through.append(Rate(count / (time.perf_counter() - begun), count / (cpu_seconds(process.pid) - used)))
     print(f"the machine's load: {os.getloadavg()[0]:.1f}")
-    print(f"predict, one process on one core: {', '.join(f'{rate:.1f}' for rate in alone)} images/s")
-    print(f"served, one core each for server and clients: {', '.join(f'{rate:.1f}' for rate in through)} images/s")
-    ratios = [served / own for served, own in zip(through, alone, strict=True)]
-    print(
-        f"ratio of each turn: {', '.join(f'{one:.2f}' for one in ratios)}; of the best: {max(through) / max(alone):.2f}"
-    )
+    for name in ("wall", "cpu"):
+        ours, theirs = ([getattr(one, name) for one in rates] for rates in (alone, through))
+        print(
+            f"images a second ({name}): predict {shown(ours)}; served {shown(theirs)}; of the best {max(theirs) / max(ours):.2f}"
+        )
 
 
-def _alone(model: Path, folder: Path, images: list[Sample], count: int, core: int) -> float:
-    """Images a second of `predict` in this process, moved to the server's core."""
+@dataclass(frozen=True)
+class Rate:
+    """Images a second."""
+
+    wall: float
+    cpu: float
+
+
+def shown(rates: list[float]) -> str:
+    return ", ".join(f"{rate:.1f}" for rate in rates)
+
+
+def cpu_seconds(process: int) -> float:
+    """That a process has used, all its threads together."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _alone(model: Path, folder: Path, images: list[Sample], count: int, core: int) -> Rate:
+    """`predict` in this process, moved to the server's core."""
     links = folder / "many"
     links.mkdir(exist_ok=True)
     for number in range(count):
-        with suppress(FileExistsError):
-            (links / f"{number}.png").write_bytes(images[number % len(images)].body)
+        (links / f"{number}.png").write_bytes(images[number % len(images)].body)
     mine = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})
     try:
         loaded = load_model(model, "cpu")
         loaded.get_ready()
-        begun = time.perf_counter()
+        begun, used = time.perf_counter(), time.process_time()
         predict_files(loaded, [links], folder / "alone", batch_size=8, overwrite=True)
-        return count / (time.perf_counter() - begun)
+        return Rate(count / (time.perf_counter() - begun), count / (time.process_time() - used))
     finally:
         os.sched_setaffinity(0, mine)
 
