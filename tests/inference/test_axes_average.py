@@ -5,9 +5,11 @@ from __future__ import annotations
 import tempfile
 from itertools import product
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,7 +24,7 @@ from delineate.inference.axes_average import AxesAverage
 from delineate.inference.executors import Serial
 from delineate.inference.files import predict_files
 from delineate.inference.predictor import Predictor
-from micro_method import brightness
+from micro_method import Micro, MicroOptions, brightness
 
 nib = pytest.importorskip("nibabel")
 SHAPE = (7, 6, 5)
@@ -56,6 +58,22 @@ def by_hand(predictor: Predictor, image: Path) -> np.ndarray:
             slab = np.ascontiguousarray(slab_of(voxels, axis, index, predictor.spec.neighbors))
             np.moveaxis(total, axis, 0)[index] += predictor.probabilities(slab)
     return np.stack([volume.turn.undo(each) for each in np.moveaxis(total / 3, -1, 0)], -1)
+
+
+@pytest.mark.parametrize("tta", ["flips", "flips+rotations"])
+def test_views_and_axes_are_averaged_together(
+    image: Path, tmp_path: Path, tta: Literal["flips", "flips+rotations"]
+) -> None:
+    torch.manual_seed(0)
+    details = InputSpec(size=(4, 4), channels="gray", axis=2, all_axes=True)
+    artefact = Artefact(Micro(MicroOptions(), classes=1, in_channels=1).eval(), details, ClassTable())
+    predictor, plain = Predictor(artefact, "cpu", tta=tta), Predictor(artefact, "cpu")
+    done = predict_files(predictor, [image], tmp_path / "out", probabilities=True)
+    assert [file.error for file in done.files] == [None]
+    expected = by_hand(predictor, image)[..., 0]
+    found = np.asarray(nib.load(tmp_path / "out/probabilities/v.nii.gz").get_fdata())
+    assert np.abs(found - expected).max() < 3 / 65535
+    assert np.abs(expected - by_hand(plain, image)[..., 0]).max() > 0.01, "the views differ"
 
 
 @pytest.mark.parametrize(("classes", "fit"), [(1, "stretch"), (4, "letterbox"), (4, "patch")])

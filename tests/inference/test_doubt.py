@@ -184,3 +184,8 @@ def test_from_python(tmp_path: Path) -> None:
     assert done.files[0].doubt is not None
     assert done.files[0].doubt.disagreement is None
     assert not (tmp_path / "out" / "uncertainty").exists()
+
+
+def test_a_probability_that_rounding_puts_above_1_has_no_entropy() -> None:
+    above = np.full((1, 2, 2), np.nextafter(np.float32(1), np.float32(2)))
+    assert np.array_equal(entropy_of(above, ClassTable()), np.zeros((2, 2)))

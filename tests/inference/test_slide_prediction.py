@@ -18,6 +18,7 @@ from delineate.data.formats.registry import open_image, read_mask
 from delineate.inference import streaming
 from delineate.inference.files import predict_files
 from delineate.inference.predictor import Predictor
+from delineate.inference.streamed_outputs import behind
 from micro_method import brightness
 from slides_made import dicom_slide, tissue, write_svs
 
@@ -47,6 +48,44 @@ def test_masks_are_those_of_the_same_picture(model: Predictor, tmp_path: Path) -
     outlines = [json.loads((tmp_path / f"out/outlines/{name}.geojson").read_text()) for name in ("a", "plain")]
     assert outlines[0] == outlines[1]
     assert {path.name for path in (tmp_path / "out/overlays").iterdir()} == {"a.png", "case_0001.png", "plain.png"}
+
+
+def test_how_sure_the_model_is_is_summed_over_the_rows(
+    model: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for at in range(2):
+        tifffile.imwrite(tmp_path / f"p{at}.tif", tissue(300, 260, at), tile=(64, 64), photometric="rgb", metadata=None)
+    given = [tmp_path / "p0.tif", tmp_path / "p1.tif"]
+    streamed = predict_files(model, given, tmp_path / "streamed", review=tmp_path / "a.csv", background="keep")
+    monkeypatch.setattr(streaming, "LARGE", 1 << 40)
+    memory = predict_files(model, given, tmp_path / "memory", review=tmp_path / "b.csv")
+    for one, other in zip(streamed.files, memory.files, strict=True):
+        assert one.doubt is not None
+        assert other.doubt is not None
+        assert one.doubt.confidence == pytest.approx(other.doubt.confidence, abs=1e-6)
+        assert one.doubt.entropy == pytest.approx(other.doubt.entropy, abs=1e-6)
+    order = [
+        [line.split(",")[:2] for line in (tmp_path / name).read_text().splitlines()] for name in ("a.csv", "b.csv")
+    ]
+    assert order[0] == order[1]
+
+
+def test_what_the_writer_raises_reaches_the_reader() -> None:
+    done: list[int] = []
+
+    def work(one: int) -> None:
+        if one == 3:
+            raise OSError("full")
+        done.append(one)
+
+    def give() -> None:
+        with behind(work) as write:
+            for one in range(9):
+                write(one)
+
+    with pytest.raises(OSError, match="full"):
+        give()
+    assert done[:3] == [0, 1, 2]
 
 
 @pytest.mark.parametrize("large", [True, False])

@@ -144,7 +144,8 @@ def entropy_of(planes: Iterable[Probabilities], table: ClassTable) -> Probabilit
     for plane in planes:
         found = -plane * np.log2(plane + _LEAST)
         if independent:
-            found -= (1 - plane) * np.log2(1 - plane + _LEAST)
+            other = np.maximum(1 - plane, 0)  # where tiles overlap, a sum of weights may be above 1 by rounding
+            found -= other * np.log2(other + _LEAST)
         total = found if total is None else np.add(total, found, out=total)
         number += 1
     assert total is not None, "an output has a channel"

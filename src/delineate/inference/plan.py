@@ -146,7 +146,11 @@ def make_plan(
     doubts = folder / _UNCERTAINTY if uncertainty else None
     items = tuple(_item(found, folder, overlay, inner, doubts, format, streams) for found in inputs.images)
     plain = [item.image.name for item in items if item.streamed]
-    told = (f"no uncertainty of pictures that are read by windows: {some(plain, 3)}",) if uncertainty and plain else ()
+    told = (
+        (f"no maps of uncertainty of pictures that are read by windows: {some(plain, 3)}",)
+        if uncertainty and plain
+        else ()
+    )
     return Plan(folder, items, (*inputs.notes, *told), inputs.folders)
 
 

@@ -27,11 +27,9 @@ from delineate.data.core.input_spec import InputSpec, Pixels
 from delineate.data.core.resampling import ResizedPlanes, ResizedRows, RowSource
 from delineate.data.formats.contract import ANY_SIZE, ImageHandle
 from delineate.data.formats.registry import open_image, reader_of
-from delineate.data.formats.tiff_tiled import TiledTiff
+from delineate.inference.expected_dice import case_doubt
 from delineate.inference.geojson import write_geojson
 from delineate.inference.image_input import remark
-from delineate.inference.labels_file import labels_of
-from delineate.inference.outlines import Outlines
 from delineate.inference.overview import write_overview
 from delineate.inference.parts import PredictionContext, since
 from delineate.inference.plan import Item
@@ -40,12 +38,11 @@ from delineate.inference.row_limits import limits_of_rows
 from delineate.inference.rows import Rows
 from delineate.inference.segment import NO_MEMORY, Failure
 from delineate.inference.segmenter import Probabilities, Segmenter
+from delineate.inference.streamed_outputs import StreamedOutputs, behind
 from delineate.inference.tiling import TileSource, Tiling
-from delineate.inference.write import fractions, listed, mask_labels, mask_values
+from delineate.inference.write import listed
 
 __all__ = ["LARGE", "FileTiles", "StreamedPicture", "TileSegmenter", "reads_by_windows"]
-
-_BYTES, _WORDS = np.dtype(np.uint8), np.dtype(np.uint16)
 
 
 @runtime_checkable
@@ -142,40 +139,25 @@ class StreamedPicture:
         source = FileTiles(seen, spec, predictor.tiling.size, skip=leaves_out(job.background, handle, spec))
         size, microns = seen.output, seen.output_microns
         resized = None if size == seen.size else ResizedPlanes(seen.size, size)
-        counts = np.zeros(256, np.int64)
-        values = np.array(mask_values(predictor.classes), np.uint8)
         with ExitStack() as files:
-            told = mask_labels(predictor.classes)
-            mask = files.enter_context(TiledTiff(item.mask, size, _BYTES, labels=told, microns=microns))
-            labels = (
-                None
-                if item.labels is None
-                else files.enter_context(labels_of(item.labels, size, predictor.classes, microns))
-            )
-            outlines = None if item.outlines is None else Outlines(size[1])
-            maps = [files.enter_context(TiledTiff(path, size, _WORDS, microns=microns)) for path in item.maps]
-            for _, made in predictor.rows_of(source, worker.batch_size or None):
-                rows = made if resized is None else resized.add(made)
-                if rows is None:
-                    continue
-                for file, plane in zip(maps, rows, strict=False):
-                    file.add(fractions(plane))
-                indices = predictor.decide(rows)
-                counts += np.bincount(indices.ravel(), minlength=256)
-                mask.add(values[indices])
-                if outlines is not None:
-                    outlines.add(indices)
-                if labels is not None:
-                    labels.add(indices)
-        if item.outlines is not None and outlines is not None:
+            outputs = StreamedOutputs(files, item, predictor, size, microns, doubt=worker.doubt)
+            with behind(outputs.add) as write:
+                for _, made in predictor.rows_of(source, worker.batch_size or None):
+                    rows = made if resized is None else resized.add(made)
+                    if rows is not None:
+                        write(rows)
+        if item.outlines is not None and outputs.outlines is not None:
             zoom = handle.shape[0] / size[0], handle.shape[1] / size[1]
-            write_geojson(item.outlines, outlines, predictor.classes, zoom)
+            write_geojson(item.outlines, outputs.outlines, predictor.classes, zoom)
         if item.overlay is not None:
             write_overview(item.overlay, handle, item.mask, predictor.classes)
-        percent = tuple((100 * counts[1 : len(values)] / (size[0] * size[1])).tolist())
-        said = "; ".join(filter(None, [remark(_first(handle), spec), seen.remark, *self._left_out(source)])) or None
-        written = listed(item, self.job.folder, None)
-        return replace(result, height=size[0], width=size[1], percent=percent, remark=said, written=written)
+        doubt = None if outputs.sums is None else case_doubt(outputs.sums, predictor.expected_dice)
+        told = [remark(_first(handle), spec), seen.remark, *handle.notes, *self._left_out(source)]
+        said = "; ".join(filter(None, told)) or None
+        written, percent = listed(item, self.job.folder, None, doubt), outputs.percent
+        return replace(
+            result, height=size[0], width=size[1], percent=percent, remark=said, written=written, doubt=doubt
+        )
 
     def _left_out(self, source: FileTiles) -> list[str]:
         """Tiles that were not looked at, and what needs the whole mask and is not done to one that is written by parts."""
