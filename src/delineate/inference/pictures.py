@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from delineate.artefact.training_images import TrainingImages
 from delineate.common.files import remove
 from delineate.data.core.input_spec import Pixels, PixelSpacing
 from delineate.data.formats.dicom.address import DicomAddress
@@ -20,7 +19,7 @@ from delineate.inference.geojson import write_geojson
 from delineate.inference.image_input import read_input
 from delineate.inference.labels_file import labels_of
 from delineate.inference.outlines import Outlines
-from delineate.inference.outside import compare
+from delineate.inference.outside import CaseDrift, compare
 from delineate.inference.parts import PartInfo, PredictionContext
 from delineate.inference.plan import Item
 from delineate.inference.results import FileResult
@@ -89,8 +88,9 @@ class Picture:
         doubt = None if output.doubt is None else case_doubt(output.doubt, worker.predictor.expected_dice)
         percent = tuple((100 * counts[1:] / indices.size).tolist())
         written = listed(item, self.job.folder, output.facts.seen, doubt)
-        told = replace(info.later(start), facts=output.facts)  # with what the encoder made of it
-        return replace(self._result(told), percent=percent, written=written, doubt=doubt)
+        drift = self._drift(output.facts)
+        told = self._result(info.later(start))
+        return replace(told, percent=percent, written=written, doubt=doubt, drift=drift)
 
     def fail(self, failure: Failure, info: PartInfo) -> FileResult:
         """As `Part.fail`. What was written of the picture goes."""
@@ -104,18 +104,18 @@ class Picture:
             return result
         facts = info.facts
         said = "; ".join(filter(None, (facts.remark, *_notes(self.item.image)))) or None
-        seen = self.job.worker.predictor.training_images
-        vectors = [] if facts.statistics is None else [facts.statistics]
-        size = facts.height, facts.width
-        features = [] if facts.features is None else [facts.features]
-        drift = None if seen is None else compare(seen, vectors, size, self._known_spacing(facts, seen), features)
-        return replace(result, height=size[0], width=size[1], remark=said, seen=facts.seen, drift=drift)
+        return replace(result, height=facts.height, width=facts.width, remark=said, seen=facts.seen)
 
-    def _known_spacing(self, facts: Facts, seen: TrainingImages) -> PixelSpacing | None:
-        """Of its pixels, also where the network does not need it: read from the header if the training pictures told theirs."""
-        if facts.spacing is not None or seen.spacing is None or self.item.channels:
-            return facts.spacing
-        return _spacing_of(self.item.image, self.job.max_pixels)
+    def _drift(self, facts: Facts) -> CaseDrift | None:
+        """How it lies to the training images. Where their files told how large their pixels are, its header is read for that."""
+        training = self.job.worker.predictor.training_images
+        if training is None or facts.statistics is None:
+            return None
+        spacing = facts.spacing
+        if spacing is None and training.spacing is not None and not self.item.channels:
+            spacing = _spacing_of(self.item.image, self.job.max_pixels)
+        features = [] if facts.features is None else [facts.features]
+        return compare(training, [facts.statistics], (facts.height, facts.width), spacing, features)
 
 
 def _spacing_of(image: Path, max_pixels: int) -> PixelSpacing | None:

@@ -137,13 +137,13 @@ class Worker:
             return [Failure.of_memory(error) for _ in prepared]
 
     def _known(self, one: Prepared) -> Facts:
-        """With what the encoder makes of the image. Of a volume's slices and small pictures, batches would be faster, but a pass
-        through the encoder is short beside the rest."""
+        """With what the encoder makes of the image, if its training images are known by the same features."""
         training, encoder = self.predictor.training_images, self.predictor.encoder if self.encoder else None
         if encoder is None or training is None or training.encoder is None or one.facts.statistics is None:
             return one.facts
         found = encoder.of_images(encoder_views(one.input, self.predictor.spec)).mean(0)
-        return replace(one.facts, features=found) if np.isfinite(found).all() else one.facts
+        same = len(found) == len(training.encoder.features.center) and np.isfinite(found).all()
+        return replace(one.facts, features=found) if same else one.facts
 
     def _output(self, values: NDArray[Any], facts: Facts) -> Output:
         model = self.predictor
