@@ -19,6 +19,7 @@ from delineate.artefact.format import Artefact, save
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
 from delineate.fewshot.predictor import load as load_fewshot
+from delineate.inference.exported_model import ExportedModel
 from delineate.inference.model_info import read_info
 from delineate.inference.predictor import load
 from delineate.methods import registry
@@ -96,6 +97,11 @@ def served_few(folder: Path) -> ServedModel:
     path = folder / "few.safetensors"
     save(path, Artefact(method.eval(), InputSpec(size=(32, 32)), ClassTable()))
     return ServedModel("few", load_fewshot(path, "cpu"), read_info(path))
+
+
+def exported_model(path: Path) -> ServedModel:
+    """An exported file, called as it is."""
+    return ServedModel(path.stem, ExportedModel(path, threads=1), read_info(path))
 
 
 def start(models: list[ServedModel], settings: Settings) -> tuple[Serving, threading.Thread]:

@@ -143,3 +143,12 @@ def test_models_and_probes(client: Client):
     assert [one["name"] for one in about["info"]["classes"]] == ["background", "a", "b", "c"]
     assert "delineate_queue_length" in client.get("/metrics").content.decode()
     assert "/v1/models/{name}:segment" in client.get("/openapi.json").json()["paths"]
+
+
+def test_the_description_of_the_api_is_a_page(client: Client):
+    page = client.get("/docs").content.decode()
+    assert "POST /v1/models/{name}:segment" in page
+    assert "One of one, four, volumes, few" in page
+    assert "<script" not in page
+    assert "http" not in page.replace("http-equiv", ""), "nothing is loaded from elsewhere"
+    assert client.get("/docs/style.css").headers["content-type"].startswith("text/css")

@@ -39,16 +39,28 @@ def serve(
     delineate serve-keys add ward3 --keys keys.txt
     delineate serve runs/polyps --host 0.0.0.0 --keys keys.txt
     """
-    import logging
-
     from delineate.api.serving import named, serve_models
     from delineate.common.missing_paths import refuse_missing_model
 
     pairs = [_pair(text) for text in models]
     for _, path in pairs:
         refuse_missing_model(path)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    _log_ours_alone()
     serve_models(named(pairs), told=lambda line: typer.echo(line, err=True), **given)
+
+
+def _log_ours_alone() -> None:
+    """Readers of formats warn of what they find in headers, which may tell who a patient is: it goes nowhere."""
+    import logging
+    import warnings
+
+    logging.getLogger().addHandler(logging.NullHandler())
+    log, handler = logging.getLogger("delineate.serve"), logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    warnings.simplefilter("ignore")
 
 
 def _pair(text: str) -> tuple[str, Path]:

@@ -13,7 +13,7 @@ from delineate.common.errors import DelineateError
 from delineate.common.versions import version
 from delineate.serve.documented import PROBLEMS
 from delineate.serve.problems import Problem, problem_of
-from delineate.serve.routes import archive, corrections, fewshot, jobs, models, pages, probes
+from delineate.serve.routes import archive, corrections, description, fewshot, jobs, models, pages, probes
 from delineate.serve.service import Service
 
 __all__ = ["make_app"]
@@ -30,7 +30,7 @@ def make_app(service: Service) -> FastAPI:
         title="Delineate", version=version(), description=_ABOUT, docs_url=None, redoc_url=None, responses=PROBLEMS
     )
     app.state.service = service
-    for kind in (pages, probes, models, jobs, fewshot, corrections, archive):
+    for kind in (pages, probes, models, jobs, fewshot, corrections, archive, description):
         app.include_router(kind.router(service))
     for fault in (Problem, DelineateError, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(fault, _left_to_the_guard)

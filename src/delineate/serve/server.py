@@ -289,7 +289,7 @@ def _listening(settings: Settings) -> socket.socket:
 
 def _tell(settings: Settings, service: Service, port: int, told: Callable[[str], None]) -> None:
     host = "127.0.0.1" if settings.host in _ANY else f"[{settings.host}]" if ":" in settings.host else settings.host
-    told(f"serving {', '.join(service.models)} at http://{host}:{port} (the API: /openapi.json)")
+    told(f"serving {', '.join(service.models)} at http://{host}:{port} (the API: /docs)")
     if settings.host not in LOOPBACK and settings.keys is None:
         told("warning: everyone who reaches this address may use it (--insecure)")
     if settings.host not in LOOPBACK:

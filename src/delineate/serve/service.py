@@ -116,8 +116,11 @@ class Service:
             if folder is not None:
                 Scratch.remove(folder)
             self.engine.stop(ticket, error)
-            ticket.result.exception()
-            raise _no_room(error) from None if isinstance(error, OSError) else error
+            ticket.result.exception()  # it is raised here
+            if isinstance(error, OSError):
+                words = "the folder for uploads is full; try again later, or start the server with --scratch DIR"
+                raise Problem("no_room", words) from None
+            raise
         self.engine.run(ticket, work)
         return ticket
 
@@ -176,12 +179,3 @@ def _shielded(inner: Future[Any]) -> Future[Any]:
 
     inner.add_done_callback(pass_on)
     return outer
-
-
-def _no_room(error: BaseException) -> BaseException:
-    """Of a full folder for uploads."""
-    if isinstance(error, OSError) and not isinstance(error, TimeoutError):
-        return Problem(
-            "no_room", "the folder for uploads is full; try again later, or start the server with --scratch DIR"
-        )
-    return error
