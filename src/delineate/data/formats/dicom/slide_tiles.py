@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,6 +22,7 @@ __all__ = ["SlideTiles"]
 
 _LITTLE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1")
 """Transfer syntaxes of numbers that are not packed; slides have no others."""
+_Span = tuple[int, int]
 _TO_THE_END = 0xFFFFFFFF
 """The length of packed pixels: not stated."""
 
@@ -50,7 +50,7 @@ class SlideTiles:
             return None
         header = self._header
         try:
-            return self._decoded(b"".join(self._content[start:end] for start, end in self._parts[index]))
+            return self._decoded(b"".join(self._content[start:end] for start, end in self._parts(index)))
         except DataError:
             raise
         except (KeyboardInterrupt, SystemExit):
@@ -127,8 +127,8 @@ def _sides(header: Header) -> tuple[int, int]:
     return header.rows, header.columns
 
 
-def _parts(stream: BinaryIO, dataset: Any, header: Header, syntax: str) -> Sequence[Sequence[tuple[int, int]]]:
-    """Of each frame, where its bytes begin and end. `stream` is at the element of the pixels."""
+def _parts(stream: BinaryIO, dataset: Any, header: Header, syntax: str) -> Callable[[int], list[_Span]]:
+    """What tells where the bytes of a frame begin and end. `stream` is at the element of the pixels."""
     head = stream.read(8 if syntax == _LITTLE[0] else 12)
     if head[:4] != b"\xe0\x7f\x10\x00":
         raise DataError(f"{header.path} holds no pixels, only a header; restore the file")
@@ -137,13 +137,13 @@ def _parts(stream: BinaryIO, dataset: Any, header: Header, syntax: str) -> Seque
         size, start = header.size // header.frames, stream.tell()
         if length < size * header.frames or stream.seek(0, 2) < start + size * header.frames:
             raise DataError(f"{header.path} is truncated: its pixels end too early; restore or remove it")
-        return _Even(start, size)
+        return lambda index: [(start + index * size, start + (index + 1) * size)]
     if length != _TO_THE_END:
         raise ValueError("packed pixels of a stated length")
-    return _packed(stream, dataset, header)
+    return _packed(stream, dataset, header).__getitem__
 
 
-def _packed(stream: BinaryIO, dataset: Any, header: Header) -> list[list[tuple[int, int]]]:
+def _packed(stream: BinaryIO, dataset: Any, header: Header) -> list[list[_Span]]:
     encaps = pydicom().encaps
     basic, base = encaps.parse_basic_offsets(stream), stream.tell()
     if (further := dataset.get("ExtendedOffsetTable")) is not None and len(further) == 8 * header.frames:
@@ -163,22 +163,8 @@ def _packed(stream: BinaryIO, dataset: Any, header: Header) -> list[list[tuple[i
         return [[span] for span in spans]
     if len(basic) != header.frames:
         raise DataError(f"{header.path} has tiles in several pieces without a list of them; convert it")
-    groups: list[list[tuple[int, int]]] = [[] for _ in basic]
+    groups: list[list[_Span]] = [[] for _ in basic]
     firsts = np.array(basic, np.int64) + base
     for start, span in zip(items, spans, strict=True):
         groups[int(np.searchsorted(firsts, start, side="right")) - 1].append(span)
     return groups
-
-
-@dataclass(frozen=True)
-class _Even(Sequence[Sequence[tuple[int, int]]]):
-    """Frames of one size, one after the other."""
-
-    start: int
-    size: int
-
-    def __getitem__(self, index: Any) -> Any:
-        return [(self.start + index * self.size, self.start + (index + 1) * self.size)]
-
-    def __len__(self) -> int:
-        return 1 << 62
