@@ -157,7 +157,7 @@ class _Exchange:
 
     async def answer(self, problem: Problem) -> None:
         """Also where the body was not read: the rest of it is thrown away behind the answer."""
-        content = json.dumps(problem.content, ensure_ascii=False).encode()
+        content = json.dumps(problem.content, ensure_ascii=False, allow_nan=False).encode()
         headers = {"content-type": "application/problem+json", "content-length": str(len(content)), **problem.headers}
         if not self._whole:
             headers["connection"] = "close"
