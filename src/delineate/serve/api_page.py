@@ -12,6 +12,7 @@ API_STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2r
 :root{color-scheme:light dark}
 code{font:14px ui-monospace,monospace}
 h2{margin-top:2.5rem;border-top:1px solid #8886;padding-top:1rem}
+h2 code{font-size:1.2rem}
 table{border-collapse:collapse;width:100%}
 td,th{text-align:left;vertical-align:top;padding:.3rem .8rem .3rem 0;border-bottom:1px solid #8884}
 """

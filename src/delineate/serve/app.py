@@ -19,8 +19,8 @@ from delineate.serve.service import Service
 __all__ = ["make_app"]
 
 _ABOUT = (
-    "Segments medical images with trained models. Research software: not a medical device. Errors are `application/problem+json` "
-    "with a stable `code`."
+    "Segments medical images with trained models. Research software: not a medical device. Errors are application/problem+json "
+    "with a stable code."
 )
 
 

@@ -117,6 +117,8 @@ class Engine:
         """
         with self._changed:
             lane = self.lanes[ticket.model]
+            if ticket.settled:
+                raise Problem("job_cancelled", "it was cancelled meanwhile")
             if ticket.charged + size > lane.memory:
                 self.listener.rejected("memory")
                 raise Problem(
@@ -139,9 +141,14 @@ class Engine:
     def run(self, ticket: Ticket, work: Work) -> None:
         """Begin. The outcome comes by `ticket.result`; `work.close` is called in any case."""
         with self._changed:
-            ticket.work, ticket.feeding = work, True
-            self.lanes[ticket.model].feeding += 1
-        self._pool.submit(self._feed, ticket)
+            begins = not ticket.stopped
+            if begins:
+                ticket.work, ticket.feeding = work, True
+                self.lanes[ticket.model].feeding += 1
+        if begins:
+            self._pool.submit(self._feed, ticket)
+        else:
+            work.close()
 
     def stop(self, ticket: Ticket, reason: BaseException) -> None:
         """Give a request up: what of it waits is dropped, what is being computed is thrown away."""
