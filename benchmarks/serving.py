@@ -64,6 +64,12 @@ class Tally:
     """Probability of a pixel that differs, from the threshold."""
     memory: int = 0
     """Bytes of the server's process, at most."""
+    cpu: float = 0.0
+    """Seconds that it had a core when it was stopped."""
+    before: float = 0.0
+    """Likewise when the clients began."""
+    half: float = 0.0
+    """Seconds from there to the signal."""
 
 
 @dataclass(frozen=True)
@@ -192,6 +198,7 @@ def print_load(model: Path, folder: Path, options: argparse.Namespace) -> None:
     last = next((line for line in reversed(log.splitlines()) if "stopped" in line), "no last line")
     load = os.getloadavg()[0]
     print(f"{options.requests} requests by {options.clients} clients in {seconds:.1f} s; the machine's load {load:.1f}")
+    print(f"until SIGTERM in {tally.half:.1f} s, of which the server had a core for {tally.cpu - tally.before:.1f} s")
     print(f"outcomes: {dict(sorted(tally.kinds.items()))}")
     print(f"server: exit code {code}; {last.partition('stopped')[2].strip(' :')}")
     print(f"lost: {len(tally.lost)} {tally.lost[:5]}")
@@ -245,11 +252,13 @@ async def run_load(
         asyncio.create_task(watch_memory(process, tally, stop)),
     ]
     half, ended = len(waiting) // 2, [False]
+    tally.before, begun = cpu_seconds(process.pid), time.perf_counter()
 
     async def client() -> None:
         while waiting:
             if len(waiting) <= half and not ended[0]:
                 ended[0] = True
+                tally.half = time.perf_counter() - begun
                 stop.set()
                 process.send_signal(signal.SIGTERM)
             kind, sample = waiting.pop()
@@ -347,6 +356,7 @@ async def watch_memory(process: subprocess.Popen[bytes], tally: Tally, stop: asy
         with suppress(OSError):
             text = Path(f"/proc/{process.pid}/status").read_text()
             tally.memory = max(tally.memory, 1024 * int(text.split("VmRSS:")[1].split()[0]))
+            tally.cpu = max(tally.cpu, cpu_seconds(process.pid))
         await asyncio.sleep(0.2)
 
 

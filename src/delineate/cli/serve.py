@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,6 +47,7 @@ def serve(
     for _, path in pairs:
         refuse_missing_model(path)
     _log_ours_alone()
+    sys.setswitchinterval(0.001)  # the loop of events waits no longer for threads that decode
     serve_models(named(pairs), told=lambda line: typer.echo(line, err=True), **given)
 
 

@@ -38,7 +38,7 @@ HEADERS = {
 _OPEN = ("/healthz", "/readyz", "/", "/favicon.ico")
 """What needs no key: probes of the machine, and the page, which asks for one."""
 _OPEN_UNDER = "/page/"
-_LINGER = 10.0
+_LINGER = 30.0
 """Seconds for which the rest of a body is read and thrown away behind an early answer; a client that is cut off while it sends
 would often not see the answer."""
 
