@@ -152,9 +152,10 @@ def test_a_series_is_fetched_segmented_and_stored(micro_models: list[ServedModel
         "/v1/dicomweb:segment", asked(stand_in.series, series="1.2.3"), content_type="application/json"
     ).headers["location"]
     assert ended(client, place)["problem"]["detail"] == "the archive has no such study or series"
-    for wrong in ({"series": "../../x"}, {"model": "none"}, {"other": 1}):
-        answer = client.post("/v1/dicomweb:segment", asked(stand_in.series, **wrong), content_type="application/json")
-        assert answer.status in (400, 404)
+    wrong = [asked(stand_in.series, **one) for one in ({"series": "../../x"}, {"model": "none"}, {"other": 1})]
+    for body in (*wrong, b"", b"{", b"[]", bytes(1 << 20)):
+        answer = client.post("/v1/dicomweb:segment", body, content_type="application/json")
+        assert answer.status in (400, 404, 413)
         assert "secret" not in answer.content.decode()
     client.serving.stop()
     thread.join(timeout=20)

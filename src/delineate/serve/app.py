@@ -23,11 +23,21 @@ _ABOUT = (
     "with a stable code."
 )
 
+_SILENT: Any = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False}
+"""FastAPI has OpenTelemetry built in, which variables of the environment can switch on: it would tell others of requests. Earlier
+versions have none, and ignore this."""
+
 
 def make_app(service: Service) -> FastAPI:
     """The application around a service, without its guard (`serve.guard`)."""
     app = FastAPI(
-        title="Delineate", version=version(), description=_ABOUT, docs_url=None, redoc_url=None, responses=PROBLEMS
+        telemetry=_SILENT,
+        title="Delineate",
+        version=version(),
+        description=_ABOUT,
+        docs_url=None,
+        redoc_url=None,
+        responses=PROBLEMS,
     )
     app.state.service = service
     for kind in (pages, probes, models, jobs, fewshot, corrections, archive, description):

@@ -7,10 +7,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from delineate.serve.answers import Answer
 from delineate.serve.archive import UID, Archive
+from delineate.serve.body import receive_fields
 from delineate.serve.jobs import Job
 from delineate.serve.models import ServedModel
 from delineate.serve.options import SegmentQuery
@@ -38,16 +39,22 @@ class SeriesRequest(BaseModel):
     ] = True
 
 
+_BODY = {
+    "requestBody": {"required": True, "content": {"application/json": {"schema": SeriesRequest.model_json_schema()}}}
+}
+
+
 def router(service: Service) -> APIRouter:
     """The routes of a service."""
     routes = APIRouter(prefix="/v1", tags=["archive"])
 
-    @routes.post("/dicomweb:segment", status_code=202)
-    async def segment(request: Request, asked: SeriesRequest) -> JSONResponse:
+    @routes.post("/dicomweb:segment", status_code=202, openapi_extra=_BODY)
+    async def segment(request: Request) -> JSONResponse:
         """Segment a series of the archive, as a job. Only where the server was started with --pacs."""
         archive = service.archive
         if archive is None:
             raise Problem("no_pacs", "the server's owner can start it with --pacs URL")
+        asked = _asked(await receive_fields(request.receive, service.limits))
         served = service.model(asked.model)
         service.jobs.check_room()
         request.state.model = served.name
@@ -61,6 +68,16 @@ def router(service: Service) -> APIRouter:
         return accepted(service, job)
 
     return routes
+
+
+def _asked(body: bytes) -> SeriesRequest:
+    """Raises `Problem` for what is no such request."""
+    try:
+        return SeriesRequest.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise Problem("bad_request", f"{place or 'the body'}: {first['msg']}; see /openapi.json") from None
 
 
 async def _segmented(service: Service, archive: Archive, served: ServedModel, asked: SeriesRequest, job: Job) -> Answer:
