@@ -5,10 +5,14 @@ from __future__ import annotations
 import io
 import json
 import re
+from pathlib import Path
 from zipfile import ZipFile
 
 import numpy as np
 
+from delineate.data.core.geometry import Geometry
+from delineate.data.formats.nifti import write_volume_image
+from delineate.data.formats.registry import read_mask
 from delineate.page.linked import modules
 from http_client import Client, decoded, picture
 
@@ -59,3 +63,58 @@ def test_a_view_of_a_picture_has_the_probabilities_as_they_are(client: Client):
     assert 0 < told["images"][0]["doubt"]["confidence"] <= 1
     view, told = viewed(client.post("/v1/models/four:segment?output=view", content).content)
     assert (sorted(view), told["images"][0]["doubt"]) == (["image", "mask"], None)
+
+
+def as_npy(array: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+def test_a_drawn_mask_is_written_as_the_image_is(client: Client, tmp_path: Path):
+    """What is shown and sent back unchanged is the file that a segmentation gives, of volumes in any order of axes."""
+    content = picture(33, 47)
+    view, _ = viewed(client.post("/v1/models/four:segment?output=view", content).content)
+    files = [("image", content), ("mask", as_npy(view["mask"]))]
+    assert (
+        client.form("/v1/models/four:write", files).content == client.post("/v1/models/four:segment", content).content
+    )
+    voxels = np.random.default_rng(0).integers(0, 900, (6, 7, 4)).astype(np.int16)
+    turned = np.array([[0, 0, 3.0, 0], [-0.5, 0, 0, 0], [0, 0.8, 0, 0], [0, 0, 0, 1]])
+    for affine in (np.diag([0.5, 0.8, 3.0, 1.0]), turned):
+        path = tmp_path / "volume.nii.gz"
+        write_volume_image(path, voxels, Geometry.of_ras(affine, voxels.shape))
+        view, _ = viewed(client.post("/v1/models/volumes:segment?output=view", path.read_bytes()).content)
+        files = [("image", path.read_bytes()), ("mask", as_npy(view["mask"]))]
+        found = []
+        whole = client.post("/v1/models/volumes:segment", path.read_bytes())
+        for answer in (client.form("/v1/models/volumes:write", files), whole):
+            assert answer.status == 200, answer.content
+            (tmp_path / "mask.nii.gz").write_bytes(answer.content)
+            found.append(read_mask(tmp_path / "mask.nii.gz"))
+        assert np.array_equal(*found)
+        assert 0 < found[0].mean() < 1
+
+
+def test_drawn_masks_that_do_not_fit_are_refused(client: Client):
+    content = picture(33, 47)
+    for mask, said in (
+        (np.zeros((1, 47, 33), np.uint8), "the mask is 1×47×33, and the image 1×33×47"),
+        (np.zeros((33, 47), np.uint8), "slices × height × width"),
+        (np.full((1, 33, 47), 9, np.uint8), "the value 9, and the model has 4 classes"),
+        (np.zeros((1, 33, 47)), "uint8"),
+    ):
+        answer = client.form("/v1/models/four:write", [("image", content), ("mask", as_npy(mask))])
+        assert answer.status == 422
+        assert said in answer.json()["detail"]
+    assert client.form("/v1/models/four:write", [("image", content)]).json()["code"] == "no_input"
+    written = client.form("/v1/models/four:write?output=dicom-seg", [("image", content), ("mask", as_npy(mask))])
+    assert written.status == 422
+
+
+def test_a_picture_is_shown_to_those_who_draw_first(client: Client):
+    (view,) = np.load(
+        io.BytesIO(ZipFile(io.BytesIO(client.post("/v1/models/few:view", picture(33, 47)).content)).read("image.npy"))
+    )
+    assert np.array_equal(view, decoded(picture(33, 47)))
+    assert client.post("/v1/models/few:view", b"hello").json()["code"] == "unsupported_media_type"

@@ -140,6 +140,8 @@ def build_page(
         "TITLE": title_of(info),
         "LEAD": _LEAD,
         "MODELS": "",
+        "FEWSHOT": "",
+        "SAVES": "",
         "KINDS": _KINDS[made.facts.numbers],
         "POSTPROCESSING": _postprocessing(info, facts),
         "VALUES": f"Masks are PNG files as delineate predict writes them: {facts['labels']}.",

@@ -6,7 +6,7 @@ import base64
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from zipfile import ZIP_STORED, ZipFile
@@ -27,7 +27,7 @@ from delineate.serve.models import ServedModel
 from delineate.serve.options import SegmentQuery
 from delineate.serve.views import npy, view_of
 
-__all__ = ["Answer", "Made", "answer_of"]
+__all__ = ["Answer", "Made", "answer_of", "file_answer"]
 
 _TYPES = {
     ".png": "image/png",
@@ -94,9 +94,13 @@ def answer_of(made: Made, results: Sequence[FileResult]) -> Answer:
     files = [path for item in made.items for path in item.files]
     if output == "zip" or len(files) > 1:
         return Answer(_zipped(made, files, results), "application/zip", "masks.zip", headers)
-    name = files[0].name
-    suffix = next(one for one in _TYPES if name.endswith(one))
-    return Answer(files[0].read_bytes(), _TYPES[suffix], f"mask{suffix}", headers)
+    return replace(file_answer(files[0]), headers=headers)
+
+
+def file_answer(path: Path) -> Answer:
+    """A mask's file as it is."""
+    suffix = next(one for one in _TYPES if path.name.endswith(one))
+    return Answer(path.read_bytes(), _TYPES[suffix], f"mask{suffix}")
 
 
 def _headers(made: Made, results: Sequence[FileResult]) -> dict[str, str]:

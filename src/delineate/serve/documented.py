@@ -6,7 +6,7 @@ from typing import Any
 
 from delineate.serve.problems import CODES
 
-__all__ = ["BODY", "CORRECTION", "EXAMPLES", "FILES", "PROBLEMS"]
+__all__ = ["BODY", "CORRECTION", "DRAWING", "EXAMPLES", "FILES", "PROBLEMS"]
 
 _FILE = {"type": "string", "format": "binary"}
 BODY: dict[str, Any] = {
@@ -46,6 +46,13 @@ EXAMPLES = _form(
 """Of a set of examples."""
 CORRECTION = _form("An image with its mended mask.", {"image": _FILE, "mask": _FILE}, ["image", "mask"])
 """Of a correction."""
+
+DRAWING = _form(
+    "An image with a mask as `output=view` gives it: `.npy`, uint8, slices × height × width.",
+    {"image": _FILE, "mask": _FILE},
+    ["image", "mask"],
+)
+"""Of a mask that is to be written."""
 
 FILES: dict[int | str, dict[str, Any]] = {
     200: {

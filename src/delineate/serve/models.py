@@ -9,6 +9,7 @@ from typing import Any
 from delineate.artefact.header import Header
 from delineate.data.core.input_spec import InputSpec
 from delineate.fewshot.predictor import FewShotPredictor
+from delineate.inference.model_card import score_table
 from delineate.inference.model_info import ModelInfo
 from delineate.inference.overlay import palette
 from delineate.inference.predictor import Predictor
@@ -88,10 +89,11 @@ class ServedModel:
         }
 
     def details(self) -> dict[str, Any]:
-        """All that is known of it; `masks` tells programs how masks are made of probabilities and written."""
+        """All that is known of it; `masks`: how they are made of probabilities and written; `scores`: its card's table."""
         return {
             **self.about(),
             "masks": None if self.fewshot else masks_of(self.segmenter, self.info.header),
+            "scores": None if (table := score_table(self.info)) is None else vars(table),
             "info": self.info.to_json(),
         }
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-__all__ = ["JobQuery", "SegmentQuery"]
+__all__ = ["JobQuery", "SegmentQuery", "WriteQuery"]
 
 
 class SegmentQuery(BaseModel):
@@ -73,3 +73,14 @@ class JobQuery(SegmentQuery):
     """The same of a job."""
 
     model: Annotated[str, Field(description="Name of a model of this server.")]
+
+
+class WriteQuery(BaseModel):
+    """How to write a mask."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    output: Annotated[
+        Literal["auto", "png", "tiff", "nifti", "mha", "nrrd", "dicom-seg", "rtstruct"],
+        Field(description="Format of the file, as in a segmentation."),
+    ] = "auto"

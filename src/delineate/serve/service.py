@@ -60,6 +60,8 @@ class Service:
     archive: Archive | None = None
     archive_pool: Executor = field(default_factory=lambda: ThreadPoolExecutor(2, "delineate-archive"))
     """Threads that wait for the archive."""
+    samples: Sequence[Path] = ()
+    """Images that the page offers to try a model on."""
     ready: bool = False
     """Whether the models have predicted once."""
     fault: str = ""

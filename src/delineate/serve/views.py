@@ -36,7 +36,7 @@ from delineate.inference.plan import Item
 from delineate.inference.shading import shaded
 from delineate.serve.options import SegmentQuery
 
-__all__ = ["View", "npy", "view_of"]
+__all__ = ["View", "from_eye", "npy", "view_of", "volume_shown"]
 
 _BYTES = 257
 """Of 65536 steps of a map in one of 256."""
@@ -72,6 +72,19 @@ def view_of(
     return _volume(item, mask, job) if item.volume else _picture(item, mask, job, planes, query)
 
 
+def volume_shown(item: Item, job: PredictionContext) -> tuple[Canonical, int, bool]:
+    """A volume of a plan, the canonical axis that its slices are shown across, and whether they are turned for the eye."""
+    volume = opened([path for _, path in item.channels] or [item.image], [name for name, _ in item.channels])
+    handle = Canonical(fitted(volume.stored, job.worker.predictor.spec))
+    return handle, job.axes_of(handle.geometry)[0], handle.geometry.tells == "place"
+
+
+def from_eye(slices: NDArray[np.uint8], axis: int, *, placed: bool) -> NDArray[np.uint8]:
+    """A mask of slices as they are shown → X×Y×Z in the canonical order."""
+    stack = slices[:, ::-1, ::-1].swapaxes(1, 2) if placed else slices
+    return np.ascontiguousarray(np.moveaxis(stack, 0, axis))
+
+
 def npy(array: NDArray[Any]) -> bytes:
     """An array as the content of a `.npy` file."""
     stream = io.BytesIO()
@@ -96,10 +109,7 @@ def _picture(
 
 def _volume(item: Item, mask: NDArray[np.uint8], job: PredictionContext) -> View:
     spec = job.worker.predictor.spec
-    volume = opened([path for _, path in item.channels] or [item.image], [name for name, _ in item.channels])
-    handle = Canonical(fitted(volume.stored, spec))
-    axis = job.axes_of(handle.geometry)[0]
-    placed = handle.geometry.tells == "place"
+    handle, axis, placed = volume_shown(item, job)
     written = opened([item.mask])
 
     def slices(voxels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -16,7 +16,7 @@ const MOST_HELD = 6e8; // bytes of images and probabilities that are kept; those
 
 /** @param {object} model what the page knows of it; @param backend see wasm.js */
 export function start(model, backend) {
-  const app = { model, backend, entries: [], chosen: null, slice: 0, threshold: model.threshold, add, use, choose, show, paint, mark, maskAt, present, planeOf, measured, tell, again };
+  const app = { model, backend, entries: [], chosen: null, slice: 0, threshold: model.threshold, add, use, choose, show, paint, mark, maskAt, present, planeOf, measured, tell, again, order, refresh };
   let busy = false;
   let ready = false;
 
@@ -49,15 +49,27 @@ export function start(model, backend) {
     for (let entry; (entry = app.entries.find(({ state }) => state === "waiting")); ) {
       entry.state = "running";
       refresh(entry);
-      const asked = app.model;
+      const [asked, way] = [app.model, backend.way];
+      entry.report = (share) => {
+        entry.progress = share;
+        refresh(entry);
+      };
       await segment(entry);
-      if (asked !== app.model) entry.state = "waiting"; // another model was chosen meanwhile
+      if (asked !== app.model || way !== backend.way) entry.state = "waiting"; // another was chosen meanwhile
       refresh(entry);
       if (entry === app.chosen) await show();
       tell();
     }
     busy = false;
     tell();
+    app.finished?.();
+  }
+
+  /** Bring the list into another order. */
+  function order(compare) {
+    app.entries.sort(compare);
+    at("list").append(...app.entries.map(({ button }) => button.parentElement));
+    app.table.refresh();
   }
 
   /** Fill in what the back end makes of an image, or why there is nothing. */
@@ -74,9 +86,9 @@ export function start(model, backend) {
     }
   }
 
-  /** Segment all anew: another model, another way. Drawings stay where they fit. */
+  /** Segment all anew: another model, another way, other examples. */
   function again() {
-    for (const entry of app.entries) if (entry.state !== "running") Object.assign(entry, { state: "waiting", held: null });
+    for (const entry of app.entries) if (entry.state !== "running" && !entry.example) Object.assign(entry, { state: "waiting", held: null });
     for (const entry of app.entries) refresh(entry);
     if (app.chosen) show();
     tell();
@@ -162,7 +174,8 @@ export function start(model, backend) {
   const sizeWords = (entry) => `${entry.width}×${entry.height}${entry.volume ? `×${entry.depth}` : ""}`;
 
   function refresh(entry) {
-    const words = { waiting: WORDS.waiting, running: WORDS.running, failed: entry.error, done: entry.facts?.outside ? `${sizeWords(entry)} ⚠` : sizeWords(entry) };
+    const told = [sizeWords(entry), entry.example ? WORDS.example : "", entry.facts?.outside ? WORDS.foreign : "", entry.drawn && !entry.example ? WORDS.drawn : ""];
+    const words = { waiting: WORDS.waiting, running: WORDS.running(entry.progress), failed: entry.error, done: told.filter(Boolean).join(" · ") };
     entry.button.querySelector("small").textContent = words[entry.state];
     entry.button.className = entry.state;
     app.table.refresh();
@@ -250,6 +263,7 @@ export function start(model, backend) {
     paint();
     areas(mask);
     app.tools.refresh();
+    app.changed?.();
   }
 
   function colors() {

@@ -2,27 +2,68 @@
 
 import { start } from "./app.js";
 import { at } from "./dom.js";
+import { fewshot } from "./fewshot.js";
+import { encodeMask } from "./mask-png.js";
 import { ServerBackend } from "./server.js";
+import { WORDS } from "./words.js";
 
 const backend = new ServerBackend();
-const models = (await backend.models()).filter(({ kind }) => kind === "dense");
+const { models, collects, samples } = await backend.about();
 at("model").replaceChildren(...models.map(({ name, title }) => new Option(name === title ? name : `${name} · ${title}`, name)));
 at("models").hidden = false;
 const app = start(await backend.model(models[0].name), backend);
-await card();
+const examples = fewshot(app);
+app.changed = () => {
+  examples.refresh();
+  at("correct").disabled = !app.chosen?.drawn;
+};
+await used();
 
-async function card() {
-  at("card").innerHTML = await backend.card(app.model.name);
+/** Show what is known of the model that is used. */
+async function used() {
+  const { name, kind, scores } = app.model;
+  at("collect").hidden = !collects || kind === "fewshot";
+  at("format").parentElement.hidden = kind === "fewshot";
+  at("score").textContent = scores ? WORDS.score(scores.head[1], scores.rows.at(-1)[1]) : WORDS.noScore;
+  app.changed();
+  at("card").innerHTML = await backend.card(name);
 }
 
 at("model").addEventListener("change", async () => {
-  app.use(await backend.model(at("model").value));
-  for (const entry of app.entries) Object.assign(entry, { drawn: null, history: null, facts: null });
+  const model = await backend.model(at("model").value);
+  await backend.forget();
+  app.use(model);
+  for (const entry of app.entries) Object.assign(entry, { drawn: null, history: null, facts: null, example: false });
   app.again();
-  await card();
+  await used();
 });
 
 at("tta").addEventListener("change", () => {
   backend.extra = at("tta").value ? { tta: at("tta").value } : {};
   app.again();
+});
+
+at("samples").hidden = !samples;
+at("samples").textContent = WORDS.samples(samples);
+at("samples").addEventListener("click", async () => {
+  at("samples").hidden = true;
+  for (let number = 0; number < samples; number++) {
+    const file = await backend.sample(number);
+    app.add([{ name: file.name, files: [file] }]);
+  }
+});
+
+at("correct").addEventListener("click", async () => {
+  const { chosen: entry, model } = app;
+  const { values, palette, labels } = model;
+  at("correct").disabled = true;
+  at("told").textContent = WORDS.sending;
+  try {
+    const written = await backend.write(entry, entry.drawn, model, entry.volume ? "nifti" : "");
+    await backend.correct(entry, written?.bytes ?? (await encodeMask(entry.drawn, entry.width, entry.height, values, palette, labels)), model);
+    at("told").textContent = WORDS.kept;
+  } catch (error) {
+    at("told").textContent = error.message;
+    at("correct").disabled = false;
+  }
 });

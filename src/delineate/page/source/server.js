@@ -1,6 +1,6 @@
 // The back end that is a server: `delineate serve`, at the page's own address.
 
-import { PlainError } from "./bytes.js";
+import { PlainError, joined, utf8 } from "./bytes.js";
 import { at } from "./dom.js";
 import { WORDS } from "./words.js";
 import { unzipped, zipped } from "./zip.js";
@@ -10,6 +10,12 @@ export class ServerBackend {
     this.key = null; // in memory alone
     this.accepts = /(^[^.]+|\.(png|jpe?g|tiff?|bmp|webp|gif|jp2|avif|npy|pgm|ppm|nii|nii\.gz|mha|nrrd|dcm|ima|zip))$/i;
     this.extra = {}; // of the query, as the person has chosen
+    this.examples = null; // those that images are segmented by
+  }
+
+  /** How images are segmented now: answers to another way are thrown away. */
+  get way() {
+    return `${this.examples} ${this.extra.tta}`;
   }
 
   async start() {
@@ -30,7 +36,7 @@ export class ServerBackend {
       const problem = await answer.json().catch(() => ({ detail: answer.statusText }));
       if (answer.status === 401) await this.askKey(this.key !== null);
       else if ([429, 503].includes(answer.status)) await new Promise((done) => setTimeout(done, 1000 * (problem.retry_after ?? 2)));
-      else throw new PlainError(`cannot be segmented: ${problem.detail}`);
+      else throw new PlainError(problem.detail);
     }
   }
 
@@ -54,8 +60,9 @@ export class ServerBackend {
     return this.asking;
   }
 
-  async models() {
-    return (await (await this.ask("v1/models")).json()).models;
+  /** {models, collects, samples} */
+  async about() {
+    return (await this.ask("v1/models")).json();
   }
 
   /** What the page knows of a model. */
@@ -63,18 +70,83 @@ export class ServerBackend {
     const { masks, info, ...about } = await (await this.ask(`v1/models/${name}`)).json();
     const rgb = (color) => [1, 3, 5].map((from) => parseInt((color ?? "#000000").slice(from, from + 2), 16));
     const classes = info.classes.map((one) => ({ index: one.index, name: one.name, rgb: rgb(one.color) }));
-    return { ...about, ...masks, classes, postprocessing: masks?.rules ?? null, threshold: masks?.threshold ?? null };
+    if (about.kind !== "fewshot") return { ...about, ...masks, classes, postprocessing: masks.rules };
+    const shown = [{ index: 0, name: "background", rgb: [0, 0, 0] }, { index: 1, name: WORDS.fewshot.structure, rgb: [230, 159, 0] }];
+    return { ...about, classes: shown, outputs: 1, threshold: info.output.threshold, painted: [[0, 1]], postprocessing: [], values: [0, 255], palette: null, labels: "0=background, 255=structure" };
   }
 
   async card(name) {
     return (await this.ask(`v1/models/${name}/card`)).text();
   }
 
+  async sample(number) {
+    const answer = await this.ask(`v1/samples/${number}`);
+    return new File([await answer.blob()], answer.headers.get("x-name"));
+  }
+
   async segment(entry, model) {
+    const body = await bodyOf(entry.files);
+    if (model.kind === "fewshot" && !this.examples) return this.look(body, model);
     const query = new URLSearchParams({ output: "view", uncertainty: true, ...this.extra });
     if (model.threshold !== null && (!model.volumes || model.outputs === 1)) query.set("probabilities", true);
-    const answer = await this.ask(`v1/models/${model.name}:segment?${query}`, { method: "POST", body: await bodyOf(entry.files) });
-    return viewOf(await answer.arrayBuffer(), model);
+    const address = this.examples ? `v1/fewshot/supports/${this.examples}:segment` : `v1/models/${model.name}:segment`;
+    if (!model.volumes || this.examples) return viewOf(await (await this.ask(`${address}?${query}`, { method: "POST", body })).arrayBuffer(), model);
+    query.set("model", model.name);
+    const { id } = await (await this.ask(`v1/jobs?${query}`, { method: "POST", body })).json();
+    for (let pause = 200; ; pause = Math.min(2000, 1.5 * pause)) {
+      await new Promise((done) => setTimeout(done, pause));
+      const { state, progress } = await (await this.ask(`v1/jobs/${id}`)).json();
+      if (state !== "running") break;
+      entry.report?.(progress);
+    }
+    const view = viewOf(await (await this.ask(`v1/jobs/${id}/result`)).arrayBuffer(), model);
+    await this.ask(`v1/jobs/${id}`, { method: "DELETE" });
+    return view;
+  }
+
+  /** A picture alone, to be drawn on. */
+  async look(body, model) {
+    const files = unzipped(await (await this.ask(`v1/models/${model.name}:view`, { method: "POST", body })).arrayBuffer());
+    const { shape, data } = arrayOf(files["image.npy"]);
+    const [, height, width] = shape;
+    return { width, height, depth: 1, volume: false, spacing: null, remark: "", facts: {}, image: { channels: 3, data }, mask: new Uint8Array(width * height), probabilities: null, uncertainty: null };
+  }
+
+  /** Send examples: {file, mask: a PNG} each. Then images can be segmented as they show. */
+  async show(examples, model) {
+    const form = new FormData();
+    for (const { file, mask } of examples) {
+      form.append("image", file, "image");
+      form.append("mask", new Blob([mask]), "mask");
+    }
+    form.append("labels", `0=background,255=${WORDS.fewshot.structure}`);
+    const { id } = await (await this.ask(`v1/fewshot/supports?model=${model.name}`, { method: "POST", body: form })).json();
+    await this.forget();
+    this.examples = id;
+  }
+
+  async forget() {
+    if (this.examples) await this.ask(`v1/fewshot/supports/${this.examples}`, { method: "DELETE" }).catch(() => {});
+    this.examples = null;
+  }
+
+  /** A mask in the format that the person has chosen; null: the page writes a PNG. */
+  async write(entry, mask, model, format = at("format").value) {
+    if (!format && !entry.volume) return null;
+    const form = new FormData();
+    form.append("image", await bodyOf(entry.files), "image");
+    form.append("mask", new Blob([npyOf(mask, [entry.depth, entry.height, entry.width])]), "mask");
+    const answer = await this.ask(`v1/models/${model.name}:write?output=${format || "auto"}`, { method: "POST", body: form });
+    const [, suffix] = /filename="mask([^"]*)"/.exec(answer.headers.get("content-disposition"));
+    return { suffix, bytes: new Uint8Array(await answer.arrayBuffer()) };
+  }
+
+  /** Give a mended mask to the server, which keeps it to train on. */
+  async correct(entry, mask, model) {
+    const form = new FormData();
+    form.append("image", await bodyOf(entry.files), "image");
+    form.append("mask", new Blob([mask]), "mask");
+    await this.ask(`v1/corrections?model=${model.name}`, { method: "POST", body: form });
   }
 }
 
@@ -95,6 +167,13 @@ function arrayOf(bytes) {
   const shape = /'shape': \(([^)]*)\)/.exec(head)[1].split(",").filter((one) => one.trim()).map(Number);
   const from = bytes.byteOffset + 10 + length;
   return { shape, data: new NUMBERS[kind](bytes.buffer.slice(from, bytes.byteOffset + bytes.length)) };
+}
+
+/** Bytes in a shape → a `.npy` file. */
+function npyOf(data, shape) {
+  const head = `{'descr': '|u1', 'fortran_order': False, 'shape': (${shape.join(", ")}), }`;
+  const padded = head.padEnd(Math.ceil((head.length + 11) / 64) * 64 - 11) + "\n";
+  return joined([new Uint8Array([0x93, 78, 85, 77, 80, 89, 1, 0, padded.length & 255, padded.length >> 8]), utf8(padded), data]);
 }
 
 /** What the server shows of an image → what the page holds of it. */

@@ -41,7 +41,7 @@ export function batchTable(app) {
       });
       row.insertCell().append(button);
       const done = entry.state === "done";
-      row.insertCell().textContent = done ? `${entry.width}×${entry.height}${entry.volume ? `×${entry.depth}` : ""}` : WORDS[entry.state] && typeof WORDS[entry.state] === "string" ? WORDS[entry.state] : "–";
+      row.insertCell().textContent = done ? `${entry.width}×${entry.height}${entry.volume ? `×${entry.depth}` : ""}` : entry.state === "waiting" ? WORDS.waiting : "–";
       const amounts = done && (entry.drawn || entry.held || entry.amounts) ? amountsOf(entry) : null;
       for (const { index } of classes) row.insertCell().textContent = amounts ? sized(entry, amounts[index]) : "–";
       for (const name of further) row.insertCell().textContent = entry.facts?.[name] != null ? entry.facts[name].toFixed(2) : "–";

@@ -48,9 +48,8 @@ export function drawingTools(app) {
 
   /** After a change: measure, and tell. */
   function changed() {
-    app.chosen.changed = true;
     app.mark();
-    app.table.refresh();
+    app.refresh(app.chosen);
   }
 
   const on = {

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
-from delineate.serve.documented import BODY, FILES
-from delineate.serve.options import SegmentQuery
+from delineate.serve.documented import BODY, DRAWING, FILES
+from delineate.serve.drawn import Drawing, Look
+from delineate.serve.options import SegmentQuery, WriteQuery
 from delineate.serve.segmentation import Segmentation
 from delineate.serve.service import Service, response_of
 
@@ -20,8 +21,9 @@ def router(service: Service) -> APIRouter:
 
     @routes.get("")
     async def models() -> dict[str, Any]:
-        """The models that this server has."""
-        return {"models": [model.about() for model in service.models.values()]}
+        """The models that this server has, whether it keeps corrections, and how many sample images it offers."""
+        found = [model.about() for model in service.models.values()]
+        return {"models": found, "collects": service.collection is not None, "samples": len(service.samples)}
 
     @routes.get("/{name}")
     async def model(name: str) -> dict[str, Any]:
@@ -40,6 +42,26 @@ def router(service: Service) -> APIRouter:
             request,
             name,
             lambda sent: Segmentation(served, query, sent.folder, service.limits, sent.charge, sent.parts),
+        )
+        return response_of(await service.outcome(request, ticket), ticket)
+
+    @routes.post("/{name}:view", openapi_extra=BODY, response_class=Response, responses=FILES)
+    async def view(request: Request, name: str) -> Response:
+        """A picture as a viewer shows it, of any format and without a prediction: `image.npy` in a zip, as in `output=view`."""
+        served = service.any_model(name)
+        ticket = await service.accept(
+            request, name, lambda sent: Look(served, sent.folder, service.limits, sent.charge, sent.parts)
+        )
+        return response_of(await service.outcome(request, ticket), ticket)
+
+    @routes.post("/{name}:write", openapi_extra=DRAWING, response_class=Response, responses=FILES)
+    async def write(request: Request, name: str, query: Annotated[WriteQuery, Query()]) -> Response:
+        """Write a mask that somebody drew on a view of an image, in the image's own format and on its grid."""
+        served = service.model(name)
+        ticket = await service.accept(
+            request,
+            name,
+            lambda sent: Drawing(served, sent.folder, service.limits, sent.charge, sent.parts, query.output),
         )
         return response_of(await service.outcome(request, ticket), ticket)
 

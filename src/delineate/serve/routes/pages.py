@@ -35,4 +35,12 @@ def router(service: Service) -> APIRouter:
         """The card of a model as a part of a page."""
         return HTMLResponse(card(service.any_model(name).info, open_=False))
 
+    @routes.get("/v1/samples/{number}", response_class=Response, tags=["models"])
+    async def sample(number: int) -> Response:
+        """One of the images that the server offers to try a model on (`delineate demo --serve`)."""
+        if not 0 <= number < len(service.samples):
+            raise Problem("not_found", f"there are {len(service.samples)} sample images, counted from 0")
+        path = service.samples[number]
+        return Response(path.read_bytes(), media_type="application/octet-stream", headers={"x-name": path.name})
+
     return routes
