@@ -10,12 +10,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
+from delineate.data.core.geometry import Geometry
+from delineate.data.formats.nifti import write_volume_image
 from delineate.data.formats.registry import read_mask
+from delineate.serve.auth import add_key
+from delineate.serve.models import ServedModel
+from delineate.serve.server import Settings
 from devtools import Tab, tab
-from http_client import Client, decoded, picture
+from http_client import Client, decoded, picture, start
 
 pytestmark = pytest.mark.more
 FINISHED = (
@@ -131,3 +137,116 @@ def test_drawing_by_pointer_and_by_keys(client: Client, pictures: list[Path], tm
         assert np.array(page.run(MARKED)).sum() < own.sum()
         saved = page.saved(lambda: click(page, "save"), tmp_path / "one", pictures[0].name)
         assert np.array_equal(read_mask(saved).ravel() > 0, np.array(page.run(MARKED)) > 0)
+
+
+def choose_model(page: Tab, name: str) -> None:
+    page.run(
+        f"(() => {{ const m = document.getElementById('model'); m.value = '{name}'; m.dispatchEvent(new Event('change')) }})()"
+    )
+    page.wait(f"document.getElementById('card').textContent && document.getElementById('model').value == '{name}'")
+
+
+def dab(page: Tab, share: float = 0.5, size: int = 9) -> None:
+    """One touch of the brush."""
+    page.run("document.querySelector('[data-tool=brush]').click()")
+    page.run(f"document.getElementById('brush').value = {size}")
+    box = "(({x, y, width, height}) => [x, y, width, height])(document.getElementById('view').getBoundingClientRect())"
+    x, y, w, h = page.run(box)
+    for kind in ("mousePressed", "mouseReleased"):
+        where = {"x": x + share * w, "y": y + share * h, "button": "left", "buttons": 1, "clickCount": 1}
+        page.call("Input.dispatchMouseEvent", type=kind, **where)
+
+
+def test_few_shot_by_drawing(client: Client, pictures: list[Path], tmp_path: Path):
+    """Draw on one image, segment the rest; mend one, make it an example, segment again; a mask from a file."""
+    with opened(client, tmp_path) as page:
+        choose_model(page, "few")
+        page.wait("!document.getElementById('fewshot').hidden")
+        assert "not known" in page.run("document.getElementById('trust').textContent")
+        page.choose("#files", *pictures)
+        page.wait(FINISHED)
+        assert page.run("document.getElementById('segment').disabled")
+        dab(page, size=20)
+        mask = np.array(page.run(MARKED)).reshape(33, 47)
+        click(page, "example")
+        click(page, "segment")
+        page.wait("document.getElementById('examples').textContent.startsWith('Ordered')")
+        sent = client.form(
+            "/v1/fewshot/supports?model=few",
+            [
+                ("image", pictures[0].read_bytes()),
+                ("mask", cv2.imencode(".png", mask.astype(np.uint8) * 255)[1].tobytes()),
+            ],
+        ).json()
+        names = page.run("[...document.querySelectorAll('#list b')].map(one => one.textContent)")
+        assert names[-1] == pictures[0].name, "examples are last"
+        for name in names[:-1]:
+            page.run(f"[...document.querySelectorAll('#list button')].find(one => one.title == '{name}').click()")
+            page.wait(f"document.getElementById('name').textContent == '{name}'")
+            content = next(path for path in pictures if path.name == name).read_bytes()
+            expected = decoded(client.post(f"/v1/fewshot/supports/{sent['id']}:segment", content).content) > 0
+            page.wait(f"{PIXELS} == {expected.sum()}")
+            assert np.array_equal(np.array(page.run(MARKED)) > 0, expected.ravel())
+        dab(page, 0.2)
+        click(page, "example")
+        assert "2 examples" in page.run("document.getElementById('examples').textContent")
+        third = tmp_path / f"{Path(names[0]).stem}_mask.png"
+        cv2.imwrite(str(third), mask.astype(np.uint8) * 255)
+        page.choose("#masks", third)
+        page.wait("document.getElementById('examples').textContent == '3 examples.'")
+        assert page.run("document.getElementById('segment').disabled"), "nothing is left"
+
+
+def test_slices_of_a_volume_and_their_mask(client: Client, tmp_path: Path):
+    voxels = np.random.default_rng(0).integers(0, 900, (30, 20, 5)).astype(np.int16)
+    path = tmp_path / "volume.nii.gz"
+    write_volume_image(path, voxels, Geometry.of_ras(np.diag([1.0, 2.0, 4.0, 1.0]), voxels.shape))
+    (tmp_path / "own.nii.gz").write_bytes(client.post("/v1/models/volumes:segment", path.read_bytes()).content)
+    own = read_mask(tmp_path / "own.nii.gz")
+    with opened(client, tmp_path) as page:
+        choose_model(page, "volumes")
+        page.choose("#files", path)
+        page.wait(FINISHED)
+        assert page.run("document.getElementById('slice-of').textContent") == "3 of 5"
+        assert page.run("document.getElementById('amount').textContent") == "mL"
+        page.wait(f"document.getElementById('pixels-1').textContent == '{float(f'{own.sum() * 8 / 1000:.4g}'):g}'")
+        shown = own[::-1, ::-1, 2].T.ravel() > 0
+        assert np.array_equal(np.array(page.run(MARKED)) > 0, shown)
+        page.run("document.getElementById('view').focus()")
+        page.press("PageDown", code=34)
+        assert np.array_equal(np.array(page.run(MARKED)) > 0, own[::-1, ::-1, 3].T.ravel() > 0)
+        saved = page.saved(lambda: click(page, "save"), tmp_path / "out", "volume.nii.gz")
+        assert np.array_equal(read_mask(saved), own)
+        page.press("e", code=69, text="e")
+        page.run("document.getElementById('brush').value = 60")
+        page.press(" ", code=32, text=" ")
+        click(page, "correct")
+        page.wait("document.getElementById('told').textContent.startsWith('Kept')")
+    kept = max((client.serving.service.collection / "volumes" / "masks").iterdir())
+    mended = read_mask(kept)
+    assert np.array_equal(np.delete(mended, 3, 2), np.delete(own, 3, 2))
+    assert mended[..., 3].sum() < own[..., 3].sum()
+
+
+def test_a_key_is_asked_for_and_kept_in_memory(micro_models: list[ServedModel], pictures: list[Path], tmp_path: Path):
+    key = add_key(tmp_path / "keys.txt", "ward3")
+    serving, thread = start(micro_models[:1], Settings(port=0, batch=1, keys=tmp_path / "keys.txt", scratch=tmp_path))
+    try:
+        with tab(tmp_path, local=True) as page:
+            page.open(f"http://127.0.0.1:{serving.port}/")
+            for given in ("wrong", key):
+                page.wait("document.getElementById('key-dialog').open")
+                page.run(f"document.getElementById('key').value = '{given}'")
+                page.run("document.querySelector('#key-dialog .button').click()")
+                page.wait(
+                    "!document.getElementById('key-dialog').open || document.getElementById('key-fault').textContent"
+                )
+            page.wait("document.body.matches('.ready')")
+            page.choose("#files", pictures[0])
+            page.wait(FINISHED)
+            assert page.run("localStorage.length + sessionStorage.length + document.cookie.length") == 0
+            assert all("401" in one for one in page.complaints), page.complaints
+            assert not any(key in url for url in page.asked)
+    finally:
+        serving.stop()
+        thread.join(timeout=20)
