@@ -42,7 +42,7 @@ def opened(client: Client, folder: Path) -> Iterator[Tab]:
     address = f"http://127.0.0.1:{client.serving.port}/"
     with tab(folder, local=True) as page:
         page.open(address)
-        page.wait("document.body.matches('.ready, .broken')")
+        page.wait("document.body.matches('.ready, .broken') && document.body.dataset.model")
         yield page
         assert page.complaints == []
         assert [url for url in page.asked if not url.startswith((address, "data:", f"blob:{address}"))] == []
@@ -143,7 +143,7 @@ def choose_model(page: Tab, name: str) -> None:
     page.run(
         f"(() => {{ const m = document.getElementById('model'); m.value = '{name}'; m.dispatchEvent(new Event('change')) }})()"
     )
-    page.wait(f"document.getElementById('card').textContent && document.getElementById('model').value == '{name}'")
+    page.wait(f"document.body.dataset.model == '{name}'")
 
 
 def dab(page: Tab, share: float = 0.5, size: int = 9) -> None:
@@ -209,7 +209,9 @@ def test_slices_of_a_volume_and_their_mask(client: Client, tmp_path: Path):
         page.wait(FINISHED)
         assert page.run("document.getElementById('slice-of').textContent") == "3 of 5"
         assert page.run("document.getElementById('amount').textContent") == "mL"
-        page.wait(f"document.getElementById('pixels-1').textContent == '{float(f'{own.sum() * 8 / 1000:.4g}'):g}'")
+        assert float(page.run("document.getElementById('pixels-1').textContent")) == float(
+            f"{own.sum() * 8 / 1000:.4g}"
+        )
         shown = own[::-1, ::-1, 2].T.ravel() > 0
         assert np.array_equal(np.array(page.run(MARKED)) > 0, shown)
         page.run("document.getElementById('view').focus()")

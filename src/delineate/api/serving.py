@@ -123,6 +123,7 @@ def _settings(options: ServeOptions) -> Settings:
         workers=options["workers"],
         scratch=_path(options["scratch"]),
         collection=_path(options["collect"]),
+        samples=_path(options["samples"]),
         pacs=options["pacs"],
         limits=limits,
     )

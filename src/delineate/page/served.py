@@ -24,14 +24,15 @@ def page_files() -> dict[str, str]:
 def served_page() -> str:
     """The document. Its scripts and style are beside it, under `page/`: the policy allows none in it."""
     link = '<link rel="{}" href="{}">'
-    models, fewshot, saves = (Html(part) for part in plain("server.html").split("<!-- PART -->\n"))
+    models, fewshot, formats, collect = (Html(part) for part in plain("server.html").split("<!-- PART -->\n"))
     parts = {
         "HEAD": join(Html(link.format("icon", _ICON)), Html(link.format("stylesheet", f"page/{_STYLE}"))),
         "TITLE": "Segment images",
         "LEAD": "",
         "MODELS": models,
         "FEWSHOT": fewshot,
-        "SAVES": saves,
+        "FORMAT": formats,
+        "COLLECT": collect,
         "KINDS": "PNG, JPEG, TIFF, DICOM, NIfTI and more; a folder or a zip of a DICOM series is one volume",
         "POSTPROCESSING": "",
         "VALUES": "",

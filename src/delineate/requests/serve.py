@@ -93,6 +93,14 @@ class ServeOptions(TypedDict, total=False):
             shown="nothing is kept",
         ),
     ]
+    samples: Annotated[
+        Path | str | None,
+        Option(
+            help="Folder with images that the page offers to try the models on; everyone who may use the server sees them.",
+            metavar="DIR",
+            shown="none",
+        ),
+    ]
     pacs: Annotated[
         str | None,
         Option(

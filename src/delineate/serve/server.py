@@ -19,6 +19,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from delineate.common.errors import DelineateError
 from delineate.common.files import output_folder
+from delineate.data.formats.registry import reads_image
 from delineate.serve.app import make_app
 from delineate.serve.archive import Archive
 from delineate.serve.auth import Keys
@@ -38,6 +39,7 @@ __all__ = ["LOOPBACK", "Serving", "Settings", "guarded_app", "make_service", "wa
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
 """Addresses that only this machine reaches."""
+_MOST_SAMPLES = 12
 _ANY = ("0.0.0.0", "::", "")
 
 
@@ -58,6 +60,8 @@ class Settings:
     scratch: Path | None = None
     collection: Path | None = None
     """Where corrections are kept."""
+    samples: Path | None = None
+    """Folder of images that the page offers to try the models on."""
     pacs: str | None = None
     """Root of an archive's DICOMweb service."""
     limits: Limits = field(default_factory=Limits)
@@ -94,7 +98,18 @@ def make_service(models: Sequence[ServedModel], settings: Settings) -> Service:
         Supports(limits),
         None if settings.collection is None else output_folder(settings.collection),
         None if settings.pacs is None else Archive(settings.pacs),
+        samples=samples_of(settings.samples),
     )
+
+
+def samples_of(folder: Path | None) -> tuple[Path, ...]:
+    """The images of a folder, the first 12. Raises `DelineateError` where there are none."""
+    if folder is None:
+        return ()
+    found = sorted(path for path in folder.glob("*") if reads_image(path)) if folder.is_dir() else []
+    if not found:
+        raise DelineateError(f"--samples {folder}: there are no images in it; give a folder with some")
+    return tuple(found[:_MOST_SAMPLES])
 
 
 def warm_all(service: Service, batch: int | None = None) -> None:

@@ -134,7 +134,8 @@ export function start(model, backend) {
 
   /** The mask as it is saved: drawn by hand, or the model's. */
   async function maskAt(entry) {
-    return entry.drawn ?? ((await heldOf(entry)) && ownMask(entry));
+    if (!entry.drawn) await heldOf(entry);
+    return present(entry);
   }
 
   /** The same, where it can be had at once; else null. */
@@ -384,7 +385,7 @@ export function start(model, backend) {
     at("progress").hidden = !left && ready;
     if (!ready) at("progress").removeAttribute("value");
     else Object.assign(at("progress"), { max: all || 1, value: done + failed });
-    at("status").textContent = !ready ? WORDS.loading : !all ? WORDS.ready : left ? WORDS.going(done + failed, all, faults) : WORDS.done(done, all, faults);
+    at("status").textContent = !ready ? WORDS.loading : !all ? WORDS.ready : left ? WORDS.going(done + failed, all, faults) : (app.model.kind === "fewshot" && !backend.examples ? WORDS.looked : WORDS.done)(done, all, faults);
     app.saves.refresh();
   }
 

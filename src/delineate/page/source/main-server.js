@@ -17,8 +17,6 @@ app.changed = () => {
   examples.refresh();
   at("correct").disabled = !app.chosen?.drawn;
 };
-await used();
-
 /** Show what is known of the model that is used. */
 async function used() {
   const { name, kind, scores } = app.model;
@@ -27,6 +25,7 @@ async function used() {
   at("score").textContent = scores ? WORDS.score(scores.head[1], scores.rows.at(-1)[1]) : WORDS.noScore;
   app.changed();
   at("card").innerHTML = await backend.card(name);
+  document.body.dataset.model = name;
 }
 
 at("model").addEventListener("change", async () => {
@@ -67,3 +66,5 @@ at("correct").addEventListener("click", async () => {
     at("correct").disabled = false;
   }
 });
+
+await used();

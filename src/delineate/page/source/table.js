@@ -20,7 +20,7 @@ export function batchTable(app) {
     const table = at("table");
     table.textContent = "";
     const head = table.createTHead().insertRow();
-    for (const text of ["", columns.image, columns.size, ...classes.map(({ name }) => name), ...further.map((name) => titles[name]), columns.remark]) {
+    for (const text of [columns.thumb, columns.image, columns.size, ...classes.map(({ name }) => name), ...further.map((name) => titles[name]), columns.remark]) {
       const cell = document.createElement("th");
       cell.scope = "col";
       cell.textContent = text;
