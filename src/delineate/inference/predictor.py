@@ -34,7 +34,6 @@ from delineate.inference.tiling import ArrayTiles, TileSource, Tiling, blended_r
 from delineate.inference.tta import Tta, views_of
 from delineate.inference.usable import check_usable
 from delineate.methods.contract import Method
-from delineate.nn.output import Output
 
 __all__ = ["BATCH_SIZE", "Predictor", "load"]
 
@@ -108,9 +107,15 @@ class Predictor:
         self.device = resolve_device(device)
         self.precision = checked_precision(precision, self.device)
         self.postprocessing = self.ensemble.postprocessing if postprocess else None
-        chosen = None if self.postprocessing is None else self.postprocessing.threshold
-        self.threshold = self._own_threshold = artefact.threshold if chosen is None else chosen
+        self.asked_threshold: float | None = None
+        """Instead of the model's own."""
+
+    @property
+    def threshold(self) -> float:
         """From which probability on a pixel is foreground, or in a region. Not used where several classes compete."""
+        chosen = None if self.postprocessing is None else self.postprocessing.threshold
+        own = self.artefact.threshold if chosen is None else chosen
+        return own if self.asked_threshold is None else self.asked_threshold
 
     @property
     def method(self) -> Method:
@@ -125,8 +130,8 @@ class Predictor:
     @property
     def expected_dice(self) -> ExpectedDice | None:
         """What tells the Dice of masks. It was fitted on masks of this model alone, made as it says: of others it is None."""
-        known, own = self.calibration, self.tta == "none" and self.tiling == Tiling.of(self.artefact)
-        own &= self.threshold == self._own_threshold
+        own = self.tta == "none" and self.asked_threshold is None and self.tiling == Tiling.of(self.artefact)
+        known = self.calibration
         return known.expected_dice if known and own and self.postprocessing == self.artefact.postprocessing else None
 
     @property
@@ -138,10 +143,6 @@ class Predictor:
     def classes(self) -> ClassTable:
         """Those that `predict` returns the indices of."""
         return self.artefact.classes
-
-    @property
-    def _output(self) -> Output:
-        return self.artefact.method.output
 
     @property
     def title(self) -> str:
@@ -329,7 +330,7 @@ class Predictor:
             return self.to_classes(self.probabilities_of(prepared, batch), height, width, spacing)
         result = np.empty((height, width), np.uint8)
         for rows, values in self._rows(prepared, batch):
-            result[rows] = self._output.class_map(values, self.threshold)
+            result[rows] = self.method.output.class_map(values, self.threshold)
         return result
 
     @torch.inference_mode()
@@ -349,7 +350,7 @@ class Predictor:
         """
         with arithmetic(self.device, self.precision, len(inputs), self.spec.size):
             image = as_batch(inputs, self.device)
-            found, finite = self.ensemble.probabilities(image, self._networks, self.views, self._output)
+            found, finite = self.ensemble.probabilities(image, self._networks, self.views, self.method.output)
             result = found.cpu().numpy()
         if not finite:
             how = "use --precision 32" if self.precision != "32" else "the model is of no use for it; train again"
@@ -428,7 +429,7 @@ class Predictor:
         Returns:
             Class indices uint8 of that shape.
         """
-        return self._output.class_map(planes, self.threshold)
+        return self.method.output.class_map(planes, self.threshold)
 
     def rows_of(self, source: TileSource, batch: int | None = None) -> Iterator[tuple[slice, Probabilities]]:
         """Run the network on the tiles of an image, with `fit=patch`.
@@ -444,7 +445,7 @@ class Predictor:
             DeviceError: As `predict`.
             NotFiniteError: As `predict`.
         """
-        nothing = np.pad(self._output.background(), (0, int(self.spread)))
+        nothing = np.pad(self.method.output.background(), (0, int(self.spread)))
         size = batch or BATCH_SIZE[self.device.type]
         return blended_rows(source, self.tiling, self.working_probabilities, size, nothing)
 

@@ -41,7 +41,8 @@ def variant_of(model: Segmenter, threshold: float | None = None, tta: Tta | None
         other = copy.copy(model)
         if tta is not None:
             other.tta, other.views = tta, views_of(tta, model.tiling.size)
-        other.threshold = model.threshold if threshold is None else threshold
+        if threshold is not None and threshold != model.threshold:
+            other.asked_threshold = threshold
         return other
     if not isinstance(model, ExportedModel) or tta is not None:
         raise DataError("an exported model has no test-time augmentation: leave it out")
