@@ -213,9 +213,8 @@ def print_load(model: Path, folder: Path, options: argparse.Namespace) -> None:
     print(f"outcomes: {dict(sorted(tally.kinds.items()))}")
     print(f"server: exit code {code}; {last.partition('stopped')[2].strip(' :')}")
     print(f"lost: {len(tally.lost)} {tally.lost[:5]}")
-    print(
-        f"masks compared: {tally.masks}; pixels that differ: {tally.different} of {tally.pixels} ({tally.marked} foreground), at most {tally.farthest:.1e} off"
-    )
+    print(f"masks compared: {tally.masks}; foreground in {tally.marked} of {tally.pixels} pixels")
+    print(f"pixels that differ: {tally.different}, their probability at most {tally.farthest:.1e} from the threshold")
     print(
         f"health: median {percentile(tally.health, 50):.1f} ms, p99 {percentile(tally.health, 99):.1f} ms of {len(tally.health)}"
     )
