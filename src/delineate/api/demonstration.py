@@ -11,17 +11,21 @@ from typing import TYPE_CHECKING
 from delineate.api.scores import evaluate
 from delineate.api.training import train
 from delineate.common.errors import DelineateError
+from delineate.common.files import output_folder
 from delineate.common.names import did_you_mean
 
 if TYPE_CHECKING:
     from delineate.engine.reporting import Reporter
 
-__all__ = ["DemoResult", "DemoRow", "demo"]
+__all__ = ["DemoResult", "DemoRow", "demo", "served_demo"]
 
 
 _PRETRAINED = "unet-pretrained"
 _RUNS = {"condseg": ("condseg", "tiny"), "unet": ("unet", "tiny"), _PRETRAINED: ("unet", "small")}
 """Name of a run → method and preset: two from random weights, one with an encoder that has learned from ImageNet."""
+_REPORT = "report.html"
+"""Written last: where it is, the demo is whole."""
+_SAMPLES = 6
 _EPOCHS = dict.fromkeys(_RUNS, 16)
 """Equal, so that all see the same number of images."""
 
@@ -112,8 +116,22 @@ def demo(
         rows.append(DemoRow(name, evaluation.headline("dice"), evaluation.headline("iou"), result.minutes))
         entries.append(ComparedRun(name, run, predicted, predicted / "evaluation"))
     shutil.rmtree(folder / "cache", ignore_errors=True)
-    report = write_comparison("Demo: small networks on phantom images", entries, folder / "report.html")
+    report = write_comparison("Demo: small networks on phantom images", entries, folder / _REPORT)
     return DemoResult(tuple(rows), len(test_images), report, left_out)
+
+
+def served_demo(out: Path) -> tuple[dict[str, Path], Path] | None:
+    """What a server shows of a demo: its models by name, and a folder with some of its test images, which is made here.
+
+    None where the demo is not whole, or not there. Raises `DelineateError` where the folder of images cannot be written.
+    """
+    if not (out / _REPORT).is_file():
+        return None
+    models = {name: out / name for name in _RUNS if (out / name / "model.safetensors").is_file()}
+    samples = output_folder(out / "samples")
+    for stem in (out / "phantoms" / "test.txt").read_text(encoding="utf-8").split()[:_SAMPLES]:
+        shutil.copyfile(out / "phantoms" / "images" / f"{stem}.png", samples / f"{stem}.png")
+    return models, samples
 
 
 def _missing_weights() -> str | None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from delineate.serve.models import ServedModel
     from delineate.serve.server import Settings
 
-__all__ = ["make_serving_app", "named", "serve_models"]
+__all__ = ["check_packages", "make_serving_app", "named", "serve_models"]
 
 _PACKAGES = {
     "fastapi": "fastapi",
@@ -51,7 +51,7 @@ def serve_models(
         delineate.serve_models({"polyps": "runs/polyps", "hearts": "hearts.onnx"}, host="0.0.0.0", keys="keys.txt")
         ```
     """
-    _check_packages()
+    check_packages()
     settings = _settings(options)
     settings.check()
     from delineate.serve.server import Serving
@@ -79,7 +79,7 @@ def make_serving_app(
         app = delineate.make_serving_app({"polyps": "runs/polyps"}, allow_host=["seg.example"])
         ```
     """
-    _check_packages()
+    check_packages()
     settings = _settings(options)
     from delineate.serve.server import guarded_app, make_service, warm_all
 
@@ -90,7 +90,8 @@ def make_serving_app(
     return guarded_app(service, settings)
 
 
-def _check_packages() -> None:
+def check_packages() -> None:
+    """Raise `DelineateError` naming what is missing of the extra `serve`."""
     from importlib.util import find_spec
 
     missing = [package for module, package in _PACKAGES.items() if find_spec(module) is None]

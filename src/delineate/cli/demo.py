@@ -12,6 +12,13 @@ __all__ = ["demo"]
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder to create.")] = Path("demo"),
+    serve: Annotated[
+        bool,
+        typer.Option(
+            "--serve", help="Then serve the models and some test images as a page; a demo that is there is taken."
+        ),
+    ] = False,
+    port: Annotated[int, typer.Option(help="Of the page, with --serve; 0: a free one.", min=0, max=65535)] = 8000,
 ) -> None:
     """Train, predict and score on synthetic phantom images; takes a few minutes on two CPU cores.
 
@@ -20,8 +27,19 @@ def demo(
 
     \b
     delineate demo --out demo
+    delineate demo --out demo --serve
     """
     from delineate.api import demo as run
+    from delineate.api.demonstration import served_demo
+    from delineate.api.serving import check_packages, serve_models
     from delineate.cli.show import print_demo
 
-    print_demo(run(out))
+    if serve:
+        check_packages()  # before minutes of training
+    made = served_demo(out) if serve else None
+    if made is None:
+        print_demo(run(out))
+        made = served_demo(out) if serve else None
+    if made is not None:
+        models, samples = made
+        serve_models(models, told=lambda line: typer.echo(line, err=True), port=port, samples=samples)

@@ -1,0 +1,37 @@
+"""`delineate demo --serve`: what the page is given of a demo that is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("fastapi")
+
+from delineate.api.demonstration import served_demo
+from delineate.common.errors import DelineateError
+from delineate.data.cases.phantom import write_phantoms
+from delineate.serve.server import samples_of
+
+
+def test_models_and_test_images_of_a_whole_demo(tmp_path: Path):
+    assert served_demo(tmp_path) is None
+    data = write_phantoms(tmp_path / "phantoms", count=40, size=32, seed=0)
+    (tmp_path / "unet").mkdir()
+    (tmp_path / "unet" / "model.safetensors").touch()
+    assert served_demo(tmp_path) is None, "it is not whole"
+    (tmp_path / "report.html").touch()
+    models, samples = served_demo(tmp_path) or ({}, tmp_path)
+    assert models == {"unet": tmp_path / "unet"}
+    tested = set((data / "test.txt").read_text().split())
+    assert {path.stem for path in samples_of(samples)} <= tested
+    assert len(samples_of(samples)) == 6
+    (samples / "notes.txt").touch()
+    assert len(samples_of(samples)) == 6
+
+
+def test_a_folder_without_images_is_refused(tmp_path: Path):
+    for folder in (tmp_path, tmp_path / "none"):
+        with pytest.raises(DelineateError, match="no images in it"):
+            samples_of(folder)
+    assert samples_of(None) == ()
