@@ -18,9 +18,9 @@ import delineate
 from pictures.augmented import draw_augmented
 from pictures.few_shot import draw_few_shot
 from pictures.model_page import photograph_model_page
-from pictures.served_page import photograph_served_page
 from pictures.outlines import METHODS, draw_outlines
 from pictures.pages import photograph
+from pictures.served_page import photograph_served_page
 
 OUT = Path(__file__).with_name("images")
 
@@ -32,7 +32,9 @@ def main(demo: Path) -> None:
     photograph(demo / "unet" / "report.html", OUT / "report.jpg", height=1150)
     photograph(demo / "unet-test" / "evaluation" / "report.html", OUT / "evaluation.jpg")
     photograph_model_page(demo / "unet", tested(demo)[:4], OUT / "model-page.jpg")
-    photograph_served_page({name: demo / name for name in ("unet", "condseg")}, tested(demo)[:5], OUT / "served-page.jpg")
+    photograph_served_page(
+        {name: demo / name for name in ("unet", "condseg")}, tested(demo)[:5], OUT / "served-page.jpg"
+    )
     with TemporaryDirectory() as folder:
         photograph(compared(demo, Path(folder) / "comparison"), OUT / "comparison.jpg")
         photograph(checked(demo, Path(folder)), OUT / "data-check.jpg")
