@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
@@ -146,6 +146,7 @@ def test_resized_masks_are_thresholded_or_refused(seed: int, scale: float, kind:
 
 
 @given(seeds, st.sampled_from([2, 3, 4, 5]))
+@example(5671960, 5)  # its grays leave few gaps
 def test_thin_lines_that_were_made_smaller_are_no_classes(seed: int, factor: int) -> None:
     """Areas of 2×2 pixels give exactly 0, 64, 128, 191 and 255, which look like levels of classes; of 4×4 sixteen values."""
     rng = np.random.default_rng(seed)

@@ -32,6 +32,8 @@ __all__ = ["WHITE", "Reading", "check_ignored", "listed", "named", "named_values
 WHITE = 255
 _BLURRED = 0.8
 """Where more than this share of the gray pixels touch black and white, they are its edges."""
+_FEW_IDS = 16
+"""So many ids without gaps are classes even where they are thin; more may as well be grays that leave hardly a gap."""
 _LONELY = 0.1
 """Of a label map fewer of the marked pixels than this have no neighbor of their own value; of smooth grays, many more."""
 _SLIPS = 0.05
@@ -181,7 +183,7 @@ def _ids(values: Values, total: Mapping[int, int]) -> Reading | None:
             return None
         check_ignored(values)
     _check_one_coding(values, ids)
-    if not is_dense(ids):
+    if not is_dense(ids) or len(ids) > _FEW_IDS:
         _check_regions(values, total)
     words = [f"label ids {_short(ids)}"]
     if ids != list(range(len(ids))):
