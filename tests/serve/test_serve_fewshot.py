@@ -73,3 +73,17 @@ def test_each_kind_of_model_has_its_addresses(client: Client):
     assert client.post("/v1/models/few:segment", picture()).json()["code"] == "bad_request"
     files = [("image", picture()), ("mask", drawn(0))]
     assert client.form("/v1/fewshot/supports?model=one", files).json()["code"] == "bad_request"
+
+
+def test_labels_are_text_and_never_a_file_of_the_server(client: Client, tmp_path: Path):
+    """A client could read such a file out by the message, and stop the server with one that has no end."""
+    file = tmp_path / "a=b.yaml"
+    file.write_text("secret: [word")
+    files = [("image", picture()), ("mask", drawn(0))]
+    for labels in (str(file), str(tmp_path / "none"), "/dev/zero", ""):
+        answer = client.form("/v1/fewshot/supports?model=few", files, {"labels": labels})
+        assert answer.json()["code"] == "bad_request", answer.content
+        assert b"word" not in answer.content
+        assert "--" not in answer.json()["detail"]
+    sent = client.form("/v1/fewshot/supports?model=few", files, {"labels": "0=background,255=lesion"})
+    assert sent.json()["classes"] == ["background", "lesion"], sent.content

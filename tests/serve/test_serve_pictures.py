@@ -138,6 +138,7 @@ def test_models_and_probes(client: Client):
     assert client.get("/healthz").json() == {"status": "ok"}
     assert client.get("/readyz").status == 200
     assert [model["name"] for model in client.get("/v1/models").json()["models"]] == ["one", "four", "volumes", "few"]
+    assert client.get("/v1/models/one:segment").json()["code"] == "method_not_allowed"
     about = client.get("/v1/models/four").json()
     assert about["masks"]["outputs"] == 4
     assert [one["name"] for one in about["info"]["classes"]] == ["background", "a", "b", "c"]

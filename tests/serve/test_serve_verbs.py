@@ -56,6 +56,7 @@ WRONG = [
     ({"memory": "much"}, "--memory much: give 2GiB"),
     ({"keep": "0m"}, "--keep 0m: give 15m"),
     ({"pacs": "archive"}, "--pacs: give the root"),
+    ({"allow_host": ["https://seg.example/"]}, "without port or path"),
     ({"port": 1}, "cannot listen at 127.0.0.1:1|^$"),
 ]
 
@@ -68,7 +69,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("options", "words"), WRONG[:5])
+@pytest.mark.parametrize(("options", "words"), WRONG[:-1])
 def test_what_cannot_be_served_is_one_line(model: Path, options: dict, words: str):
     with pytest.raises(DelineateError, match=words) as told:
         delineate.serve_models(model, port=0, **{"device": "cpu", **options})
@@ -90,6 +91,11 @@ def test_names_of_models():
     for pairs in ([], [("a", Path("x")), ("a", Path("y"))], [("a/b", Path("x"))]):
         with pytest.raises(DelineateError):
             named(pairs)
+
+
+def test_a_name_without_its_model(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    assert run("serve", "polyps=", monkeypatch=monkeypatch) == 2
+    assert "'polyps=' names no model" in capsys.readouterr().err
 
 
 def test_quantities():

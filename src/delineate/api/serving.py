@@ -103,6 +103,11 @@ def _settings(options: ServeOptions) -> Settings:
     from delineate.serve.limits import Limits
     from delineate.serve.server import Settings
 
+    for name in options["allow_host"]:
+        if not re.fullmatch(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]", name):  # it would never be that of a request
+            raise DelineateError(
+                f"--allow-host {name}: give a name alone, without port or path, such as seg.clinic.example"
+            )
     limits = Limits(
         queue=options["queue"],
         memory=as_bytes(options["memory"], "--memory"),

@@ -10,6 +10,7 @@ import typer
 
 from delineate.cli.made import taking
 from delineate.cli.verb import Verb
+from delineate.common.errors import DelineateError
 from delineate.requests.serve import ServeOptions
 
 __all__ = ["add", "keys", "list_", "remove", "serve"]
@@ -27,7 +28,7 @@ def serve(
     ],
     **given: Any,
 ) -> None:
-    """Serve models over HTTP: segmentation, jobs, metrics. Needs pip install 'delineate-seg[serve]'.
+    """Serve models over HTTP: segmentation, jobs, metrics. Needs the package's extra `serve`.
 
     Listens to this machine alone unless --host says otherwise. Uploads are kept
     in memory, and nothing of them is logged. Ctrl-C or SIGTERM finishes what was
@@ -68,7 +69,11 @@ def _log_ours_alone() -> None:
 def _pair(text: str) -> tuple[str, Path]:
     """Name, which may be '', and path; a path that is there is no name with one."""
     name, found, path = text.partition("=")
-    return ("", Path(text)) if not found or Path(text).exists() else (name, Path(path))
+    if not found or Path(text).exists():
+        return "", Path(text)
+    if not path:
+        raise DelineateError(f"'{text}' names no model: give {text}MODEL, a run folder or a model's file")
+    return name, Path(path)
 
 
 keys = typer.Typer(no_args_is_help=True, help="Keys of those who may use `delineate serve`.")

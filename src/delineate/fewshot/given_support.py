@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from delineate.common.errors import DataError
-from delineate.data.core.label_table import parse_labels
+from delineate.data.core.label_table import LabelTable, parse_labels
 from delineate.data.layouts.source import DataSource, as_source
 from delineate.fewshot.support import Support, check_number
 from delineate.fewshot.support_volumes import SupportVolumes, volumes_given, volumes_of_folder
@@ -18,7 +18,7 @@ def given_support(
     folder: Path | DataSource | None,
     images: Sequence[Path],
     masks: Sequence[Path],
-    table: str | None = None,
+    table: str | LabelTable | None = None,
 ) -> Support | SupportVolumes:
     """A folder in any layout that training reads, or as many images as masks. Raises `DataError` for neither and for both.
 
@@ -32,5 +32,7 @@ def given_support(
     if not images and not masks:
         raise DataError("there is no support: give --support DIR, or --support-image IMG with --support-mask MASK")
     check_number(len(images), len(masks))
-    described = None if table is None else parse_labels(table).classes
+    if isinstance(table, str):
+        table = parse_labels(table)
+    described = None if table is None else table.classes
     return volumes_given(images, masks, described) or Support.of_files(list(zip(images, masks, strict=True)), described)

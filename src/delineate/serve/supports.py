@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from delineate.common.errors import DataError
+from delineate.data.core.label_table import labels_of_text
 from delineate.data.formats.contract import ANY_SIZE
 from delineate.data.formats.registry import open_image
 from delineate.fewshot.given_support import given_support
@@ -122,8 +123,14 @@ class Conditioning:
             check_size_of(open_image(path, max_pixels=ANY_SIZE), self.limits)
         loaded = self.model.loaded
         assert isinstance(loaded, FewShotPredictor), "asked before"
+        table = None
+        if self.labels is not None:
+            try:  # as text alone: a client must not name files of the server
+                table = labels_of_text(self.labels, "labels")
+            except DataError as error:
+                raise Problem("bad_request", shown(str(error), self.folder)) from None
         try:
-            support = given_support(None, images, masks, self.labels).for_model(loaded.spec)
+            support = given_support(None, images, masks, table).for_model(loaded.spec)
             predictor = self.call(lambda: loaded.condition_on(support))
         except DataError as error:
             raise DataError(shown(str(error), self.folder)) from error

@@ -34,6 +34,7 @@ __all__ = [
     "LARGEST",
     "LabelTable",
     "classes_of",
+    "labels_of_text",
     "pairs_of",
     "parse_labels",
     "read_labels_file",
@@ -98,13 +99,18 @@ def parse_labels(given: str | Path) -> LabelTable:
     path = Path(given)
     if isinstance(given, Path) or "=" not in text or path.is_file():
         return read_labels_file(path)
+    return labels_of_text(text, "--labels")
+
+
+def labels_of_text(text: str, origin: str) -> LabelTable:
+    """A table from text alone, never from a file: the text may be somebody else's. Raises `DataError` with the origin."""
     entries = []
     for part in text.split(","):
         values, sign, name = part.partition("=")
         if not sign or not part.strip():
-            raise DataError(f"--labels: '{part.strip()}' is no 'value=name'; {_EXAMPLE}")
+            raise DataError(f"{origin}: '{part.strip()}' is no 'value=name'; {_EXAMPLE}")
         entries.append((name, values))
-    return _table(entries, "--labels")
+    return _table(entries, origin)
 
 
 def table_of(entries: Sequence[tuple[str, Any]], origin: str) -> LabelTable:

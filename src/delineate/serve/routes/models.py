@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from delineate.serve.documented import BODY, DRAWING, FILES
 from delineate.serve.drawn import Drawing, Look
 from delineate.serve.options import SegmentQuery, WriteQuery
+from delineate.serve.problems import Problem
 from delineate.serve.segmentation import Segmentation
 from delineate.serve.service import Service, response_of
 
@@ -28,6 +29,8 @@ def router(service: Service) -> APIRouter:
     @routes.get("/{name}")
     async def model(name: str) -> dict[str, Any]:
         """All that is known of a model: classes with colors, input, scores with intervals, licenses, how masks are made."""
+        if name.endswith((":segment", ":view", ":write")):
+            raise Problem("method_not_allowed", "send the image to this address with POST; see /openapi.json")
         return service.any_model(name).details()
 
     @routes.post("/{name}:segment", openapi_extra=BODY, response_class=Response, responses=FILES)
