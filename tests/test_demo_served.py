@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 pytest.importorskip("fastapi")
 
 from delineate.api.demonstration import served_demo
+from delineate.cli.demo import demo
 from delineate.common.errors import DelineateError
 from delineate.data.cases.phantom import write_phantoms
 from delineate.serve.server import samples_of
@@ -35,3 +37,9 @@ def test_a_folder_without_images_is_refused(tmp_path: Path):
         with pytest.raises(DelineateError, match="no images in it"):
             samples_of(folder)
     assert samples_of(None) == ()
+
+
+def test_a_port_in_use_is_told_before_the_training(tmp_path: Path):
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(DelineateError, match="give another --port"):
+        demo(tmp_path / "demo", serve=True, port=taken.getsockname()[1])
+    assert not (tmp_path / "demo").exists()

@@ -141,3 +141,11 @@ def test_the_words_of_the_table_are_known_as_folder_and_as_ending() -> None:
 def test_names_are_those_of_files_or_of_pictures_in_packed_ones():
     paths = [Path("a/scan.nii.gz"), Path("a/x.y.png"), Path("test/case1.npy.h5#label.17"), Path("p.hdf5#img@signed")]
     assert [found.name for found in name_outputs(paths)] == ["scan", "x.y", "case1_slice_017", "p"]
+
+
+def test_a_channel_of_a_picture_in_a_folder_is_an_input(tmp_path: Path):
+    (tmp_path / "cells.zarr").mkdir()
+    given = tmp_path / "cells.zarr#1"
+    assert expand([given]) == [given]
+    with pytest.raises(DataError, match="does not exist"):
+        expand([tmp_path / "none.zarr#1"])

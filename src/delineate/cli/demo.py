@@ -36,6 +36,9 @@ def demo(
 
     if serve:
         check_packages()  # before minutes of training
+        from delineate.serve.server import Settings, check_address
+
+        check_address(Settings(port=port))
     made = served_demo(out) if serve else None
     if made is None:
         print_demo(run(out))

@@ -159,7 +159,8 @@ def _expand(given: str, notes: list[str]) -> list[Path]:
         return [path]
     if (address := Address.parse(path)) is not None:
         return [Path(str(as_volume(address) or address))]
-    if path.exists() or DicomAddress.parse(path) is not None or frame_address(path)[0].is_file():
+    place = frame_address(path)[0]
+    if path.exists() or DicomAddress.parse(path) is not None or place.is_file() or is_picture_folder(place):
         return [path]
     if path.is_symlink():
         raise DataError(

@@ -35,7 +35,7 @@ from delineate.serve.service import Service
 from delineate.serve.supports import Supports
 from delineate.serve.warmup import measured_batch, warm_up
 
-__all__ = ["LOOPBACK", "Serving", "Settings", "guarded_app", "make_service", "warm_all"]
+__all__ = ["LOOPBACK", "Serving", "Settings", "check_address", "guarded_app", "make_service", "warm_all"]
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
 """Addresses that only this machine reaches."""
@@ -284,6 +284,11 @@ def _config(app: Any, limits: Limits) -> uvicorn.Config:
         h11_max_incomplete_event_size=limits.header,
         timeout_graceful_shutdown=10,
     )
+
+
+def check_address(settings: Settings) -> None:
+    """Raise `DelineateError` where nobody can listen at that address now."""
+    _listening(settings).close()
 
 
 def _listening(settings: Settings) -> socket.socket:
