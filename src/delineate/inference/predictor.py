@@ -34,6 +34,7 @@ from delineate.inference.tiling import ArrayTiles, TileSource, Tiling, blended_r
 from delineate.inference.tta import Tta, views_of
 from delineate.inference.usable import check_usable
 from delineate.methods.contract import Method
+from delineate.nn.output import Output
 
 __all__ = ["BATCH_SIZE", "Predictor", "load"]
 
@@ -60,10 +61,8 @@ class Predictor:
 
     kind: ClassVar[str] = "dense"
     """Kind of method that this class predicts with (`Method.kind`)."""
-    own_size = False
-    """Whether `outputs` have the image's own size: no, that of the network's input."""
-    pictures_only = False
-    """Whether volumes are refused: no, and what is odd about them is told."""
+    own_size = False  # `outputs` have the size of the network's input, not the image's own
+    pictures_only = False  # volumes are segmented, and what is odd about them is told
 
     def __init__(
         self,
@@ -107,8 +106,7 @@ class Predictor:
         self.device = resolve_device(device)
         self.precision = checked_precision(precision, self.device)
         self.postprocessing = self.ensemble.postprocessing if postprocess else None
-        self.asked_threshold: float | None = None
-        """Instead of the model's own."""
+        self.asked_threshold: float | None = None  # instead of the model's own
 
     @property
     def threshold(self) -> float:
@@ -145,6 +143,10 @@ class Predictor:
         return self.artefact.classes
 
     @property
+    def _output(self) -> Output:
+        return self.artefact.method.output
+
+    @property
     def title(self) -> str:
         """Whose masks these are, for tables: the method, or those of an ensemble, and the test-time augmentation."""
         return self.ensemble.title if self.tta == "none" else f"{self.ensemble.title}, {self.tta}"
@@ -176,7 +178,6 @@ class Predictor:
 
     @cached_property
     def _networks(self) -> tuple[nn.Module, ...]:
-        """Of all members."""
         return (self.network, *(self._deployed(one.method) for one in self.ensemble.members[1:]))
 
     def _deployed(self, method: Method) -> nn.Module:
@@ -330,7 +331,7 @@ class Predictor:
             return self.to_classes(self.probabilities_of(prepared, batch), height, width, spacing)
         result = np.empty((height, width), np.uint8)
         for rows, values in self._rows(prepared, batch):
-            result[rows] = self.method.output.class_map(values, self.threshold)
+            result[rows] = self._output.class_map(values, self.threshold)
         return result
 
     @torch.inference_mode()
@@ -350,7 +351,7 @@ class Predictor:
         """
         with arithmetic(self.device, self.precision, len(inputs), self.spec.size):
             image = as_batch(inputs, self.device)
-            found, finite = self.ensemble.probabilities(image, self._networks, self.views, self.method.output)
+            found, finite = self.ensemble.probabilities(image, self._networks, self.views, self._output)
             result = found.cpu().numpy()
         if not finite:
             how = "use --precision 32" if self.precision != "32" else "the model is of no use for it; train again"
@@ -429,7 +430,7 @@ class Predictor:
         Returns:
             Class indices uint8 of that shape.
         """
-        return self.method.output.class_map(planes, self.threshold)
+        return self._output.class_map(planes, self.threshold)
 
     def rows_of(self, source: TileSource, batch: int | None = None) -> Iterator[tuple[slice, Probabilities]]:
         """Run the network on the tiles of an image, with `fit=patch`.
@@ -445,12 +446,11 @@ class Predictor:
             DeviceError: As `predict`.
             NotFiniteError: As `predict`.
         """
-        nothing = np.pad(self.method.output.background(), (0, int(self.spread)))
+        nothing = np.pad(self._output.background(), (0, int(self.spread)))
         size = batch or BATCH_SIZE[self.device.type]
         return blended_rows(source, self.tiling, self.working_probabilities, size, nothing)
 
     def _rows(self, working: Pixels, batch: int | None) -> Iterator[tuple[slice, Probabilities]]:
-        """Probabilities by a sliding window, a few rows K×r×w at a time: those that no later tile adds to."""
         return self.rows_of(ArrayTiles(working, self.spec, self.tiling.size, self.spec.limits(working)), batch)
 
     def _read(self, image: Any, spacing: PixelSpacing | None) -> Pixels:
@@ -494,6 +494,7 @@ def load(
         DeviceError: This machine does not have the device or the precision.
         RecipeError: As for `Predictor`.
     """
-    models = Ensemble.open(path, ensemble, spread=spread, views=tta != "none")
-    one = models.members[0], device, precision, models.files[0], postprocess, tile, overlap
-    return Predictor(*one, ensemble=models, tta=tta)
+    all_ = Ensemble.open(path, ensemble, spread=spread, views=tta != "none")
+    return Predictor(
+        all_.members[0], device, precision, all_.files[0], postprocess, tile, overlap, ensemble=all_, tta=tta
+    )
