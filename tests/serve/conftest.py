@@ -17,14 +17,14 @@ from http_client import FOUR, Client, served, served_few, start
 
 
 @pytest.fixture(scope="session")
-def micro_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[ServedModel]]:
+def micro_models(tmp_path_factory: pytest.TempPathFactory) -> list[ServedModel]:
     """Models of pictures with one class and with four, of volumes, and one that segments by examples."""
     folder = tmp_path_factory.mktemp("models")
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:  # afterwards the registry is as it was: other tests list what it has
         patch.syspath_prepend(str(Path(__file__).parents[1] / "fewshot"))
         patch.setitem(registry.BUILT_IN, "micro", "micro_method:Micro")
         patch.setitem(registry.BUILT_IN, "few", "few_method:Few")
-        yield [
+        return [
             served(folder, "one"),
             served(folder, "four", FOUR),
             served(folder, "volumes", channels="gray", axis=2, intensity="percentile"),
