@@ -206,7 +206,7 @@ def test_wrong_inputs(run: Path, data: Path, tmp_path: Path, monkeypatch: pytest
     empty = shutil.copytree(run, tmp_path / "empty")
     (empty / "model.safetensors").unlink()
     for path, error, words in [
-        (run / "model.safetensors", ArtefactError, "is a model file; give its run folder"),
+        (run / "model.safetensors", ArtefactError, "is a file; give the model's run folder"),
         (alone, ArtefactError, "holds no manifest.json"),
         (empty, ArtefactError, "holds no model.safetensors"),
         (tmp_path / "none", ArtefactError, "does not exist"),

@@ -185,7 +185,7 @@ def test_a_run_has_a_summary_and_drift_makes_the_same(request_for: Maker, record
     assert "Of the training images 16 are summarized; with 2 held-out cases, fewer" in (run / "card.md").read_text()
     assert delineate.info(run).to_json()["training_images"]["statistics"].keys() == set(found.names)
     assert len(LEVELS) == len(noted["quantiles"][0])
-    with pytest.raises(ArtefactError, match="is a model file; give its run folder"):
+    with pytest.raises(ArtefactError, match="is a file; give the model's run folder"):
         describe_run(run / "model.safetensors")
     content = (run / "manifest.json").read_text()
     (run / "manifest.json").write_text(json.dumps(json.loads(content) | {"root": str(tmp_path / "gone")}))

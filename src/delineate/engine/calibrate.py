@@ -41,12 +41,17 @@ __all__ = [
     "Calibration",
     "TemperatureStep",
     "calibrate_run",
+    "open_run",
     "remove_calibration",
     "rewrite_card",
 ]
 
 FEWEST_CASES: Final = 5
 """Validation cases with masks; what a few more would change is no basis for a rule."""
+_LOOKED_AT = "calibration looks at the run's validation cases"
+_NOT_FEW_SHOT = (
+    "whose classes are those of the examples it is given; only models that segment by themselves are calibrated"
+)
 _Progress = Callable[[int, int], None]
 
 
@@ -124,7 +129,7 @@ def calibrate_run(
             model was trained on.
         DelineateError: Another process writes to the folder, or it cannot be written.
     """
-    folder, artefact = _opened(path)
+    folder, artefact = open_run(path, _LOOKED_AT, _NOT_FEW_SHOT)
     with hold_folder(folder.path):
         manifest = Manifest.load(folder.manifest)
         if manifest.classes.names != artefact.classes.names:
@@ -170,7 +175,7 @@ def calibrate_run(
 
 def remove_calibration(path: Path) -> Calibration:
     """Take all that `calibrate_run` stores out of a run's model; one that has nothing stays as it is. Raises as `calibrate_run`."""
-    folder, artefact = _opened(path)
+    folder, artefact = open_run(path, _LOOKED_AT, _NOT_FEW_SHOT)
     with hold_folder(folder.path):
         _store(folder, artefact, None, None)
         for file in folder.calibration_files:
@@ -211,20 +216,28 @@ class _Work:
         return found
 
 
-def _opened(path: Path) -> tuple[RunFolder, Artefact]:
+def open_run(path: Path, looked_at: str, not_few_shot: str) -> tuple[RunFolder, Artefact]:
+    """A finished run whose model segments by itself.
+
+    Args:
+        path: The run's folder.
+        looked_at: Why a file will not do, for the error: what of the run is looked at.
+        not_few_shot: Why a few-shot method will not do, likewise.
+
+    Returns:
+        The folder and its model.
+
+    Raises:
+        ArtefactError: No run, or one of a few-shot method.
+    """
     if path.is_file():
-        raise ArtefactError(
-            f"{path} is a model file; give its run folder: calibration looks at the run's validation cases"
-        )
+        raise ArtefactError(f"{path} is a file; give the model's run folder: {looked_at}")
     folder = RunFolder(path)
     if path.is_dir() and not folder.manifest.is_file():
         raise ArtefactError(f"{path} is no run folder: it holds no {folder.manifest.name}")
     artefact = artefact_format.load(path)
     if artefact.method.kind != "dense":
-        raise ArtefactError(
-            f"{path}: '{artefact.method.info.name}' is a few-shot method, whose classes are those of the examples it is given; "
-            "only models that segment by themselves are calibrated"
-        )
+        raise ArtefactError(f"{path}: '{artefact.method.info.name}' is a few-shot method, {not_few_shot}")
     return folder, artefact
 
 

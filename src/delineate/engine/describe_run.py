@@ -10,7 +10,7 @@ from pathlib import Path
 
 from delineate.artefact import format as artefact_format
 from delineate.artefact.training_images import ENTRY, TrainingImages
-from delineate.common.errors import ArtefactError, DataError
+from delineate.common.errors import DataError
 from delineate.common.folder_lock import hold_folder
 from delineate.data.cases.sample_pixels import SamplePixels
 from delineate.data.core.findings import some
@@ -18,9 +18,8 @@ from delineate.data.core.input_spec import Pixels
 from delineate.data.core.samples import Sample
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.loading.open_data import open_data
-from delineate.engine.calibrate import rewrite_card
+from delineate.engine.calibrate import open_run, rewrite_card
 from delineate.engine.recipe import Recipe
-from delineate.engine.run_folder import RunFolder
 from delineate.engine.training_images import Shown, summarize
 from delineate.inference.device import resolve_device
 from delineate.inference.encoder_features import EncoderFeatures
@@ -44,17 +43,12 @@ def describe_run(path: Path, *, device: str = "auto", max_pixels: int = DEFAULT_
         DataError: Data that are gone, or have changed; a single training image.
         DelineateError: Another process writes to the folder, or it cannot be written.
     """
-    if path.is_file():
-        raise ArtefactError(f"{path} is a model file; give its run folder: the images are those that it was trained on")
-    folder = RunFolder(path)
-    if path.is_dir() and not folder.manifest.is_file():
-        raise ArtefactError(f"{path} is no run folder: it holds no {folder.manifest.name}")
-    artefact = artefact_format.load(path)
-    if artefact.method.kind != "dense":
-        raise ArtefactError(
-            f"{path}: '{artefact.method.info.name}' is a few-shot method, which is shown examples of the images at hand; only "
-            "models that segment by themselves are compared with their training images"
-        )
+    folder, artefact = open_run(
+        path,
+        "the images are those that it was trained on",
+        "which is shown examples of the images at hand; only models that segment by themselves are compared with their training "
+        "images",
+    )
     with hold_folder(folder.path):
         recipe, spec = Recipe.load(folder.recipe), artefact.spec
         manifest, census = open_data(
