@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from delineate.nn.dilated_conv import DilatedConv2d
+
 __all__ = [
     "ChannelAttention",
     "ConvBNAct",
@@ -52,7 +54,8 @@ class ConvBNAct(nn.Sequential):
         act: bool = True,
     ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(
+        conv = DilatedConv2d if dilation > 1 else nn.Conv2d
+        self.conv = conv(
             in_channels,
             out_channels,
             kernel,

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from delineate.nn.dilated_conv import DilatedConv2d
+
 __all__ = [
     "CrossGate",
     "DecoderLayer",
@@ -79,7 +81,7 @@ class DilatedConvs(nn.Module):
         super().__init__()
         self.branches = nn.ModuleList(
             nn.Sequential(
-                nn.Conv2d(in_channels, out_channels, 3, padding=rate, dilation=rate),
+                DilatedConv2d(in_channels, out_channels, 3, padding=rate, dilation=rate),
                 nn.ReLU(),
                 nn.BatchNorm2d(out_channels),
             )
