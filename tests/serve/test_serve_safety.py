@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import logging
+import os
+import re
 import socket
 import struct
 import threading
@@ -189,11 +191,34 @@ def test_a_full_queue_is_told_at_once(small: tuple[Client, threading.Thread], sl
     assert (answer.status, answer.json()["code"], answer.json()["limit"]) == (429, "queue_full", 2)
     assert int(answer.headers["retry-after"]) >= 1
     assert time.monotonic() - begun < 1
+    assert client.post("/v1/models/other:segment", b"", Authorization=f"Bearer {client.key}").status == 404
+    assert client.post(SEGMENT, picture()).status == 401, "who has no key is not told how full it is"
     slow.set()
     assert [status_of(connection) for connection in waiting] == [200, 200]
     accepted(client, 0)
     text = client.get("/metrics", Authorization=f"Bearer {client.key}").content.decode()
     assert 'delineate_rejected_total{reason="queue"} 1.0' in text
+    assert re.search(r'code="429"[^\n]*route="/v1/models/{name}:segment"', text), (
+        "refused before it was routed, and counted there"
+    )
+
+
+@pytest.mark.parametrize("query", ["?output=png&output=npz", "?threshold=.5&threshold=.6", "?axis=axial", "?a=&a="])
+def test_options_that_contradict_or_mean_nothing(client: Client, query: str):
+    answer = client.post(SEGMENT + query, picture())
+    assert (answer.status, answer.json()["code"]) == (400, "bad_request")
+
+
+def test_probes_answer_to_head(client: Client):
+    for path in ("/healthz", "/readyz"):
+        answer = client("HEAD", path)
+        assert (answer.status, answer.content) == (200, b"")
+
+
+def test_threads_that_work_stand_back(client: Client):
+    names = {thread.name: thread.native_id for thread in threading.enumerate()}
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    assert os.getpriority(os.PRIO_PROCESS, names["delineate-cpu"] or 0) == min(19, own + 10)
 
 
 def test_memory_is_bounded(small: tuple[Client, threading.Thread], slow: threading.Event):

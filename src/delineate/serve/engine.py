@@ -25,6 +25,7 @@ from delineate.inference.segmenter import Prepared
 from delineate.inference.steps import Step
 from delineate.serve.lane import Lane
 from delineate.serve.listener import Listener
+from delineate.serve.priority import stand_back
 from delineate.serve.problems import Problem
 from delineate.serve.work import Ready, Ticket, Work
 
@@ -47,7 +48,7 @@ class Engine:
         self.lanes = {lane.name: lane for lane in lanes}
         self.listener = listener or Listener()
         self._wait, self._workers = wait, workers
-        self._pool = ThreadPoolExecutor(workers, "delineate-files")
+        self._pool = ThreadPoolExecutor(workers, "delineate-files", stand_back)
         self._changed = threading.Condition()
         self._draining = self._closing = False
         self.accepted = self.answered = self.given_up = 0
@@ -84,27 +85,32 @@ class Engine:
         with self._changed:
             return not any(lane.accepted for lane in self.lanes.values())
 
-    def admit(self, model: str) -> Ticket:
-        """Accept a request, before its body is read.
+    def check_room(self, model: str) -> None:
+        """Raise `Problem` where a request would not be accepted: `draining`, or `queue_full` with the time after which there should
+        be room."""
+        with self._changed:
+            self._check_room(self.lanes[model])
 
-        Raises:
-            Problem: `draining`, or `queue_full` with the time after which there should be room.
-        """
+    def _check_room(self, lane: Lane) -> None:
+        if self._draining:
+            self.listener.rejected("draining")
+            raise Problem(
+                "draining", "the server finishes what it has accepted and stops; ask another one", retry_after=5
+            )
+        if lane.accepted >= lane.queue:
+            self.listener.rejected("queue")
+            raise Problem(
+                "queue_full",
+                f"{lane.queue} requests of this model are being worked on, which is the limit; try again later",
+                retry_after=lane.seconds_for(lane.accepted),
+                limit=lane.queue,
+            )
+
+    def admit(self, model: str) -> Ticket:
+        """Accept a request, before its body is read. Raises `Problem` as `check_room`."""
         with self._changed:
             lane = self.lanes[model]
-            if self._draining:
-                self.listener.rejected("draining")
-                raise Problem(
-                    "draining", "the server finishes what it has accepted and stops; ask another one", retry_after=5
-                )
-            if lane.accepted >= lane.queue:
-                self.listener.rejected("queue")
-                raise Problem(
-                    "queue_full",
-                    f"{lane.queue} requests of this model are being worked on, which is the limit; try again later",
-                    retry_after=lane.seconds_for(lane.accepted),
-                    limit=lane.queue,
-                )
+            self._check_room(lane)
             lane.accepted += 1
             self.accepted += 1
             return Ticket(model)
@@ -306,6 +312,7 @@ class Engine:
     # On the thread of a device
 
     def _compute_all(self, device: str) -> None:
+        stand_back()
         while (batch := self._next_batch(device)) is not None:
             if batch:
                 self._compute(batch)

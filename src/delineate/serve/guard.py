@@ -109,7 +109,7 @@ class Guard:
         return owner
 
     def _tell(self, scope: MutableMapping[str, Any], exchange: _Exchange) -> None:
-        route = getattr(scope.get("route"), "path", "other")
+        route = scope["state"].get("route") or getattr(scope.get("route"), "path", "other")
         model = scope["state"].get("model", "")
         seconds = time.monotonic() - exchange.begun
         code = exchange.status or 500

@@ -17,7 +17,7 @@ from delineate.data.formats.registry import reads_volume
 from delineate.inference.inputs import Inputs
 from delineate.inference.parts import PredictionContext
 from delineate.inference.pictures import Picture
-from delineate.inference.plan import MaskFormat
+from delineate.inference.plan import Item, MaskFormat
 from delineate.inference.results import FileResult
 from delineate.inference.segment import Output
 from delineate.inference.segmenter import Segmenter
@@ -98,6 +98,7 @@ class Segmentation:
             {} if viewed else {"probabilities": query.probabilities, "uncertainty": query.uncertainty}
         )
         plan, dicom = plan_prediction(model, found, out, **wanted, format=self._format(found))
+        _check_meant(query, plan.items)
         size = check_sizes(plan.items, model, self.limits, maps=maps)
         if raw and any(item.volume or item.streamed for item in plan.items):
             raise DataError(
@@ -144,3 +145,11 @@ class Segmentation:
     def close(self) -> None:
         """As `Work.close`."""
         Scratch.remove(self.folder)
+
+
+def _check_meant(query: SegmentQuery, items: Sequence[Item]) -> None:
+    """Raise `Problem` for options that mean nothing of what was sent."""
+    if query.axis is not None and not any(item.volume for item in items):
+        raise Problem("bad_request", "axis: only volumes have slices across it, and a picture was sent; leave it out")
+    if query.spacing is not None and any(item.volume for item in items):
+        raise Problem("bad_request", "spacing: it is told of pictures, and volumes have their own; leave it out")

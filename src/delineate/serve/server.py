@@ -24,6 +24,7 @@ from delineate.serve.app import make_app
 from delineate.serve.archive import Archive
 from delineate.serve.auth import Keys
 from delineate.serve.engine import Engine
+from delineate.serve.gate import Gate
 from delineate.serve.guard import LOG, Guard
 from delineate.serve.jobs import Jobs
 from delineate.serve.lane import Lane
@@ -40,6 +41,10 @@ __all__ = ["LOOPBACK", "Serving", "Settings", "check_address", "guarded_app", "m
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
 """Addresses that only this machine reaches."""
 _MOST_SAMPLES = 12
+_WAITING = 2048
+"""Connections that the system keeps until they are accepted."""
+_AT_ONCE = 8
+"""Connections that are accepted before those that there are have their turn."""
 _ANY = ("0.0.0.0", "::", "")
 
 
@@ -106,7 +111,9 @@ def samples_of(folder: Path | None) -> tuple[Path, ...]:
     """The images of a folder, the first 12. Raises `DelineateError` where there are none."""
     if folder is None:
         return ()
-    found = sorted(path for path in folder.glob("*") if reads_image(path)) if folder.is_dir() else []
+    if not folder.is_dir():
+        raise DelineateError(f"--samples {folder}: there is no such folder; give one with images")
+    found = sorted(path for path in folder.glob("*") if reads_image(path))
     if not found:
         raise DelineateError(f"--samples {folder}: there are no images in it; give a folder with some")
     return tuple(found[:_MOST_SAMPLES])
@@ -130,7 +137,7 @@ def warm_all(service: Service, batch: int | None = None) -> None:
 def guarded_app(service: Service, settings: Settings, keys: Keys | None = None) -> Guard:
     """The whole application: routes behind their guard. `keys`: of the settings, where they were read before."""
     own = keys or _keys_of(settings)
-    return Guard(make_app(service), hosts=settings.hosts, keys=own, metrics=service.metrics)
+    return Guard(Gate(make_app(service), service), hosts=settings.hosts, keys=own, metrics=service.metrics)
 
 
 def _keys_of(settings: Settings) -> Keys | None:
@@ -177,6 +184,12 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self.service = service
         self._drained: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen. The loop accepts `backlog` connections in one go before it reads from any; more may wait for that."""
+        await super().startup(sockets)
+        for one in sockets or ():
+            one.listen(_WAITING)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Of a signal. It came in the middle of anything: what has to be done is done by the loop."""
@@ -280,6 +293,7 @@ def _config(app: Any, limits: Limits) -> uvicorn.Config:
         access_log=False,
         log_config=None,
         server_header=False,
+        backlog=_AT_ONCE,
         limit_concurrency=limits.connections,
         h11_max_incomplete_event_size=limits.header,
         timeout_graceful_shutdown=10,
@@ -297,7 +311,7 @@ def _listening(settings: Settings) -> socket.socket:
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         found.bind((settings.host, settings.port))
-        found.listen(2048)
+        found.listen(_WAITING)
     except (OSError, OverflowError) as error:
         found.close()
         reason = getattr(error, "strerror", None) or str(error)

@@ -88,13 +88,21 @@ class Service:
             raise Problem("bad_request", "this model segments an image alone, without examples: use :segment")
         return found
 
+    def check_room(self, model: str) -> None:
+        """As `Engine.check_room`; before the models are ready, nothing is accepted."""
+        self._check_ready()
+        self.engine.check_room(model)
+
     def admit(self, model: str) -> Ticket:
-        """As `Engine.admit`; before the models are ready, nothing is accepted."""
+        """As `Engine.admit`; raises `Problem` as `check_room`."""
+        self._check_ready()
+        return self.engine.admit(model)
+
+    def _check_ready(self) -> None:
         if not self.ready:
             raise Problem(
                 "warming_up", self.fault or "the models are being warmed up; try again in a moment", retry_after=2
             )
-        return self.engine.admit(model)
 
     async def accept(self, request: Request, model: str, make: Make) -> Ticket:
         """Accept a request, store its body, and begin. Raises `Problem`, or `ClientGone` where the client left meanwhile."""
