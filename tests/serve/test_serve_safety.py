@@ -226,6 +226,10 @@ def test_memory_is_bounded(small: tuple[Client, threading.Thread], slow: threadi
     noise = cv2.imencode(".png", np.random.default_rng(0).integers(0, 256, (450, 450, 3), np.uint8))[1].tobytes()
     first = sent(client, noise)
     accepted(client, 1)
+    lane, end = client.serving.service.engine.lanes["one"], time.monotonic() + 10
+    while lane.held <= len(noise):  # until it is decoded
+        assert time.monotonic() < end
+        time.sleep(0.005)
     second = client.post(SEGMENT, noise, Authorization=f"Bearer {client.key}").json()
     assert (second["code"], second["limit"]) == ("memory_full", 3_000_000)
     accepted(client, 1)

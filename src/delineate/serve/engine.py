@@ -85,19 +85,19 @@ class Engine:
         with self._changed:
             return not any(lane.accepted for lane in self.lanes.values())
 
-    def check_room(self, model: str) -> None:
-        """Raise `Problem` where a request would not be accepted: `draining`, or `queue_full` with the time after which there should
-        be room."""
+    def check_room(self, model: str, coming: int = 0) -> None:
+        """Raise `Problem` where a request behind `coming` others would not be accepted: `draining`, or `queue_full` with the time
+        after which there should be room."""
         with self._changed:
-            self._check_room(self.lanes[model])
+            self._check_room(self.lanes[model], coming)
 
-    def _check_room(self, lane: Lane) -> None:
+    def _check_room(self, lane: Lane, coming: int = 0) -> None:
         if self._draining:
             self.listener.rejected("draining")
             raise Problem(
                 "draining", "the server finishes what it has accepted and stops; ask another one", retry_after=5
             )
-        if lane.accepted >= lane.queue:
+        if lane.accepted + coming >= lane.queue:
             self.listener.rejected("queue")
             raise Problem(
                 "queue_full",

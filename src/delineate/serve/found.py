@@ -24,6 +24,9 @@ from delineate.serve.problems import Problem
 
 __all__ = ["check_size_of", "check_sizes", "find_images", "shown"]
 
+_MOST_CHANNELS = 4
+"""Of a picture."""
+
 
 def find_images(
     parts: Sequence[Part],
@@ -97,11 +100,11 @@ def _bytes(item: Item, model: Segmenter, limits: Limits, *, maps: bool) -> int:
         return 64 * first.shape[1] * len(first.channels)  # a band of rows
     for handle in handles:
         check_size_of(handle, limits)
-    stored = sum(_count(one) * len(one.channels) * one.dtype.itemsize for one in handles)
+    stored = sum(handle.decoded_bytes for handle in handles)
     height, width = sorted(first.shape, reverse=True)[:2]
     outputs = model.classes.outputs
     if not first.is_volume:
-        return stored + height * width * 4 * (outputs + len(first.channels) * model.one_by_one)
+        return stored + height * width * 4 * (outputs + _MOST_CHANNELS * model.one_by_one)
     return 2 * stored + _count(first) * (2 + 2 * outputs * maps) + height * width * 4 * outputs * model.usual_batch
 
 

@@ -5,7 +5,9 @@ A full server has to refuse many at once, and of two values of an option the fra
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections import Counter
 from collections.abc import MutableMapping
 from typing import Any
 from urllib.parse import parse_qsl
@@ -22,27 +24,41 @@ _PROBES = ("/healthz", "/readyz")
 
 
 class Gate:
-    """ASGI middleware between the guard and the application. Routing and reading a query cost three times what refusing does."""
+    """ASGI middleware between the guard and the application.
+
+    Routing and reading a query cost three times what refusing does. So of many that come at once, one is routed in each round of
+    the loop, and the rounds are for telling the others that there is no room.
+    """
 
     def __init__(self, app: Any, service: Service) -> None:
         self._app, self._service = app, service
+        self._turn = asyncio.Lock()
+        self._coming: Counter[str] = Counter()
+        """Model → requests that have room and are not routed."""
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Any) -> None:
         """As ASGI says. Raises `Problem`, for want of room as `Service.admit` would later."""
         if scope["type"] == "http":
             _check_once(scope["query_string"])
             if scope["method"] == "POST":
-                self._check_room(scope)
+                await self._enter(scope)
             elif scope["method"] == "HEAD" and scope["path"] in _PROBES:
                 scope = {**scope, "method": "GET"}  # the protocol keeps the body back
         await self._app(scope, receive, send)
 
-    def _check_room(self, scope: MutableMapping[str, Any]) -> None:
+    async def _enter(self, scope: MutableMapping[str, Any]) -> None:
         found = _OF_IMAGES.fullmatch(scope["path"])
-        if found is not None and found[1] in self._service.models:
-            state = scope["state"]
-            state["model"], state["route"] = found[1], f"/v1/models/{{name}}:{found[2]}"
-            self._service.check_room(found[1])
+        if found is None or found[1] not in self._service.models:
+            return
+        model, state = found[1], scope["state"]
+        state["model"], state["route"] = model, f"/v1/models/{{name}}:{found[2]}"
+        self._service.check_room(model, self._coming[model])
+        self._coming[model] += 1
+        try:
+            async with self._turn:
+                await asyncio.sleep(0)
+        finally:
+            self._coming[model] -= 1
 
 
 def _check_once(query: bytes) -> None:

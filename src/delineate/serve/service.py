@@ -88,10 +88,10 @@ class Service:
             raise Problem("bad_request", "this model segments an image alone, without examples: use :segment")
         return found
 
-    def check_room(self, model: str) -> None:
+    def check_room(self, model: str, coming: int = 0) -> None:
         """As `Engine.check_room`; before the models are ready, nothing is accepted."""
         self._check_ready()
-        self.engine.check_room(model)
+        self.engine.check_room(model, coming)
 
     def admit(self, model: str) -> Ticket:
         """As `Engine.admit`; raises `Problem` as `check_room`."""

@@ -6,6 +6,7 @@ handles, so that a new format is one class and its registration (`data.formats.r
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -92,6 +93,11 @@ class ImageHandle(ABC):
     @abstractmethod
     def channels(self) -> tuple[str, ...]:
         """Names of the numbers of a pixel, in their order."""
+
+    @property
+    def decoded_bytes(self) -> int:
+        """Memory that `read` needs for its pixels, at most; known without decoding them."""
+        return math.prod(self.shape) * len(self.channels) * self.dtype.itemsize
 
     @abstractmethod
     def read(self) -> Pixels:

@@ -15,7 +15,7 @@ from delineate.data.core.input_spec import Pixels
 from delineate.data.core.mask_values import RawMask
 from delineate.data.formats import images
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS, GRAY, RGB, RGBA, ImageHandle, Palette, Reader, Writer
-from delineate.data.formats.headers import sniff
+from delineate.data.formats.headers import PNG_GRAY, PNG_RGB, sniff
 from delineate.data.formats.tiff_directory import Content
 
 __all__ = ["PictureHandle", "Raster"]
@@ -42,6 +42,14 @@ class PictureHandle(ImageHandle):
     @property
     def channels(self) -> tuple[str, ...]:
         return GRAY if self._pixels.ndim == 2 else {3: RGB, 4: RGBA}[self._pixels.shape[2]]
+
+    @property
+    def decoded_bytes(self) -> int:
+        header = self._header
+        one = header.gray or (header.format == "png" and header.color == PNG_GRAY)
+        channels = 1 if one else 3 if header.format == "jpeg" or header.color == PNG_RGB else 4
+        needed = header.height * header.width * channels * -(-header.bits // 8)
+        return max(needed, len(self._content)) if header.format == "npy" else needed  # its header was read for the size alone
 
     def read(self) -> Pixels:
         return self._pixels
