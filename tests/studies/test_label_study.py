@@ -265,12 +265,10 @@ def test_going_on_with_others_is_refused(study: Run, discs: Path, tmp_path: Path
     shutil.copytree(discs, data)
     options = {"data": data, "labeled_groups": [2], "draws": 1, "strategies": "supervised"}
     study(**options)
-    with pytest.raises(DataError, match=r"another setup .*draws 1 → 2"):
-        study(**{**options, "draws": 2})
-    with pytest.raises(
-        DataError, match=r"another setup .*strategies supervised:view=both → supervised:view=both, mean-teacher"
-    ):
-        study(**{**options, "strategies": "supervised,mean-teacher"})
+    with pytest.raises(DataError, match=r"another setup .*steps 4 → 5"):
+        study(**{**options, "steps": 5})
+    with pytest.raises(DataError, match=r"another setup .*strategies supervised:view=both → supervised:view=weak"):
+        study(**{**options, "strategies": "supervised:view=weak"})
     moved = tmp_path / "moved"
     data.rename(moved)
     study(**{**options, "data": moved})
@@ -288,6 +286,26 @@ def test_going_on_with_others_is_refused(study: Run, discs: Path, tmp_path: Path
     (tmp_path / "full" / "notes.txt").write_text("mine")
     with pytest.raises(DataError, match="is not empty and holds no study of few labels"):
         study("full", labeled_groups=[2])
+
+
+def test_strategies_and_draws_may_be_added(study: Run, tmp_path: Path) -> None:
+    study(labeled_groups=[2], draws=1, strategies="supervised")
+    folder, told = tmp_path / "few", []
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("model.safetensors")}
+    lists = json.loads((folder / "draws.json").read_text())["lists"]
+    assert len(before) == 2
+    study(labeled_groups=[2], draws=2, strategies="entropy,supervised", announce=told.append)
+    assert {path: path.stat().st_mtime_ns for path in before} == before, "what is done is kept"
+    assert len(list(folder.rglob("model.safetensors"))) == 5
+    later = json.loads((folder / "draws.json").read_text())["lists"]
+    assert [one for one in later if one in lists] == lists
+    assert any("grows from 2 to 5 runs" in line for line in told)
+    assert [one.label for one in LabelSetup.load(folder).entrants] == [REFERENCE, "entropy"]
+    with pytest.raises(DataError, match=r"draws 2 → 1.*strategies and draws may be added"):
+        study(labeled_groups=[2], draws=1, strategies="supervised,entropy")
+    with pytest.raises(DataError, match="strategies supervised:view=both, entropy → supervised:view=both"):
+        study(labeled_groups=[2], draws=2, strategies="supervised")
+    study(labeled_groups=[2], draws=2, strategies="supervised,entropy")
 
 
 def test_the_plan_writes_nothing(study: Run, tmp_path: Path) -> None:

@@ -59,8 +59,8 @@ def labels(
     in draws.json; the masks of the other training images are not read. Steps
     and averaged weights are the same for all, and full supervision is trained
     along. Scored is the test split. A study can be stopped at any time: the
-    same command continues it and repeats failed runs. The exit code is 1 if a
-    run failed.
+    same command continues it and repeats failed runs; strategies and draws may
+    be added. The exit code is 1 if a run failed.
 
     \b
     delineate study labels polyps/ --method unet --strategies supervised,mean-teacher --labeled-cases 40,160 --steps 2000 --out few

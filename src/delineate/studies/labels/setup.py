@@ -22,6 +22,8 @@ __all__ = [
     "budget_words",
     "check_settings",
     "differences",
+    "grown",
+    "in_order_of",
     "is_supervised",
     "make_entrants",
 ]
@@ -140,6 +142,22 @@ def check_settings(settings: Sequence[str], method: str, preset: str) -> None:
         )
     if recipe.engine.early_stop is not None:
         raise RecipeError("engine.early_stop: in a study all runs take the same steps; set it to none")
+
+
+def grown(saved: LabelSetup, asked: LabelSetup) -> LabelSetup:
+    """The saved setup with the strategies and draws that are asked for besides; nothing of it is left out."""
+    have = {one.label for one in saved.entrants}
+    further = tuple(one for one in asked.entrants if one.label not in have)
+    lacking = have - {one.label for one in asked.entrants}
+    entrants = saved.entrants if lacking else (*saved.entrants, *further)
+    return saved.model_copy(update={"entrants": entrants, "draws": max(saved.draws, asked.draws)})
+
+
+def in_order_of(other: LabelSetup, setup: LabelSetup) -> LabelSetup:
+    """The setup with its ways of training in the order of another one, those that the other one lacks last."""
+    place = {one.label: at for at, one in enumerate(other.entrants)}
+    ordered = sorted(setup.entrants, key=lambda one: place.get(one.label, len(place)))
+    return setup.model_copy(update={"entrants": tuple(ordered)})
 
 
 def differences(saved: LabelSetup, asked: LabelSetup) -> list[str]:

@@ -27,7 +27,15 @@ from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.studies.jobs import Announce, do_all
 from delineate.studies.labels.draws import DRAWS, LabelList, freeze, pool, read_lists, write_lists
 from delineate.studies.labels.jobs import LabelJob, all_jobs
-from delineate.studies.labels.setup import LabelSetup, Validation, check_settings, differences, make_entrants
+from delineate.studies.labels.setup import (
+    LabelSetup,
+    Validation,
+    check_settings,
+    differences,
+    grown,
+    in_order_of,
+    make_entrants,
+)
 from delineate.studies.moved import move_data
 from delineate.studies.possible import check_fits
 from delineate.studies.setup import setup_file
@@ -156,7 +164,7 @@ def plan(request: LabelRequest, announce: Announce = lambda _: None) -> Prepared
 
 
 def prepare(request: LabelRequest, announce: Announce = lambda _: None) -> LabelSetup:
-    """Make the setup and write it with the lists, or find that the one in `out` is the same.
+    """Make the setup and write it with the lists, or find that the one in `out` is the same, or a part of it.
 
     Raises `DelineateError`: as `plan`; another setup in the folder; data that have changed since the study began.
     """
@@ -273,15 +281,16 @@ def _usual_steps(setup: LabelSetup, known: Manifest) -> int:
 
 
 def _again(request: LabelRequest, announce: Announce) -> LabelSetup:
-    """The setup of a study that was begun, if it is the one that is asked for, on the same data."""
+    """The setup of a study that was begun, if it is the one that is asked for, or grows to it, on the same data."""
     folder, source = request.out, as_source(request.data)
     saved = LabelSetup.load(folder)
     asked = _setup(request)
     kept = {"data": saved.data, **({} if request.steps else {"steps": saved.steps})}
-    if changed := differences(saved, asked.model_copy(update=kept)):
+    wanted = grown(saved, asked)
+    if changed := differences(wanted, in_order_of(wanted, asked).model_copy(update=kept)):
         raise DataError(
             f"{folder} holds a study of few labels with another setup ({'; '.join(changed)}); give the same options, or "
-            "another --out"
+            "another --out; strategies and draws may be added"
         )
     known = Manifest.load(folder / POOL)
     given = source.manifest()
@@ -294,14 +303,33 @@ def _again(request: LabelRequest, announce: Announce) -> LabelSetup:
         )
     if asked.data != saved.data:
         manifests = [folder / POOL, folder / SCORED, *sorted((folder / "lists").glob("*.json"))]
-        return move_data(folder, saved, source, manifests, announce)
-    try:
-        moved(known, Path(known.root))
-    except DataError as error:
+        saved = move_data(folder, saved, source, manifests, announce)
+    else:
+        try:
+            moved(known, Path(known.root))
+        except DataError as error:
+            raise DataError(
+                f"{source.path} has changed since the study in {folder} began ({error}); give another --out"
+            ) from error
+    return saved if wanted.runs == saved.runs else _grow(request, saved, wanted, announce)
+
+
+def _grow(request: LabelRequest, saved: LabelSetup, wanted: LabelSetup, announce: Announce) -> LabelSetup:
+    """Add strategies and draws. What is there stays as it is; the lists of new draws are drawn as they would have been."""
+    folder = request.out
+    prepared = plan(request)
+    lists = prepared.lists
+    if not {(one.budget, one.draw, one.cases) for one in read_lists(folder)} <= {
+        (one.budget, one.draw, one.cases) for one in lists
+    }:
         raise DataError(
-            f"{source.path} has changed since the study in {folder} began ({error}); give another --out"
-        ) from error
-    return saved
+            f"{folder / DRAWS}: this version would draw other labels, so that nothing can be added; give another --out"
+        )
+    setup = saved.model_copy(update={"entrants": wanted.entrants, "draws": wanted.draws})
+    write_lists(folder, setup, Manifest.load(folder / POOL), lists)
+    setup.save(folder)
+    announce(f"the study in {folder} grows from {saved.runs} to {setup.runs} runs")
+    return setup
 
 
 def _scored(job: LabelJob, folder: Path, setup: LabelSetup) -> ScoresFile:
