@@ -124,6 +124,8 @@ def test_a_run_gets_what_its_validation_asks_for(run: Path, data: Path, tmp_path
     after = content(run)
     after.pop("run.json")
     assert after == before, "all is as it was"
+    again = api.calibrate(run, remove=True)
+    assert again.remark == "the model has no calibration: nothing was removed"
 
 
 def test_a_model_that_is_too_sure_gets_a_temperature(tmp_path: Path) -> None:

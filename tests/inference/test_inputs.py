@@ -149,3 +149,12 @@ def test_a_channel_of_a_picture_in_a_folder_is_an_input(tmp_path: Path):
     assert expand([given]) == [given]
     with pytest.raises(DataError, match="does not exist"):
         expand([tmp_path / "none.zarr#1"])
+
+
+def test_a_model_among_the_images_is_told_of(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "model.safetensors").write_bytes(b"weights")
+    (tmp_path / "m.onnx").write_bytes(b"graph")
+    for given in (tmp_path / "run", tmp_path / "run" / "model.safetensors", tmp_path / "m.onnx"):
+        with pytest.raises(DataError, match=r"is a model, not images; .* by --ensemble"):
+            expand([given])

@@ -62,7 +62,6 @@ def _print(result: Calibration) -> None:
     if result.remark is not None:
         console.print(result.remark, soft_wrap=True, markup=False)
     if result.record is None:
-        console.print("the model has no temperatures, post-processing and expected Dice of a calibration any more")
         return
     for line in result.record.remarks:
         console.print(line, soft_wrap=True, markup=False)

@@ -176,11 +176,16 @@ def calibrate_run(
 def remove_calibration(path: Path) -> Calibration:
     """Take all that `calibrate_run` stores out of a run's model; one that has nothing stays as it is. Raises as `calibrate_run`."""
     folder, artefact = open_run(path, _LOOKED_AT, _NOT_FEW_SHOT)
+    had = [artefact.calibration, artefact.postprocessing, *(file for file in folder.calibration_files if file.exists())]
+    if not any(had):
+        return Calibration(folder.path, None, remark="the model has no calibration: nothing was removed")
     with hold_folder(folder.path):
         _store(folder, artefact, None, None)
         for file in folder.calibration_files:
             file.unlink(missing_ok=True)
-    return Calibration(folder.path, None)
+    return Calibration(
+        folder.path, None, remark="the model's temperatures, post-processing and expected Dice were removed"
+    )
 
 
 @dataclass

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from delineate.artefact.header import MODEL_FILE
 from delineate.common.errors import DataError
 from delineate.data.core.findings import some
 from delineate.data.core.input_spec import PixelSpacing
@@ -44,6 +45,7 @@ __all__ = [
     "name_outputs",
 ]
 
+_MODELS = (".safetensors", ".onnx")
 Names = Literal["numbered", "keep"]
 Channel = tuple[str, Path]
 """Name and file of a channel."""
@@ -147,6 +149,10 @@ def _joined(paths: Sequence[Path], notes: list[str]) -> list[Path]:
 
 def _expand(given: str, notes: list[str]) -> list[Path]:
     path = Path(given)
+    if (path.suffix in _MODELS and path.is_file()) or (path / MODEL_FILE).is_file():
+        raise DataError(
+            f"{given} is a model, not images; models that predict together with another are given by --ensemble"
+        )
     if path.is_dir() and not is_picture_folder(path):
         return _of_folder(path, notes)
     if is_archive(path) and path.is_file():
