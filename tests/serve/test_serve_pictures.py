@@ -7,12 +7,14 @@ import json
 from pathlib import Path
 from zipfile import ZipFile
 
+import cv2
 import numpy as np
 import pytest
 
 from delineate.data.formats.annotations.run_lengths import decode
 from delineate.inference.files import predict_files
 from delineate.inference.model_info import read_info
+from delineate.serve.sniff import FIRST, suffix_of
 from http_client import Client, decoded, picture
 
 
@@ -153,3 +155,27 @@ def test_the_description_of_the_api_is_a_page(client: Client):
     assert "<script" not in page
     assert "http" not in page.replace("http-equiv", ""), "nothing is loaded from elsewhere"
     assert client.get("/docs/style.css").headers["content-type"].startswith("text/css")
+
+
+@pytest.mark.parametrize("name", ["CT_small.dcm", "MR_small.dcm"])
+def test_dicom_whose_preamble_is_that_of_a_tiff(name: str):
+    pydicom_data = pytest.importorskip("pydicom.data")
+    first = Path(pydicom_data.get_testdata_file(name)).read_bytes()[:FIRST]
+    assert first[:4] == b"II*\0"
+    assert suffix_of(first) == ".dcm"
+
+
+def test_a_tiff_that_ends_early_is_told_in_plain_words(client: Client):
+    _, content = cv2.imencode(".tif", np.random.default_rng(0).integers(0, 256, (40, 40), np.uint8))
+    answer = client.post("/v1/models/one:segment", content.tobytes()[:300]).json()
+    assert answer["code"] == "bad_image"
+    assert "it ends before what it tells of" in answer["detail"]
+
+
+def test_one_of_several_volumes_is_asked_for(client: Client, tmp_path: Path):
+    nibabel = pytest.importorskip("nibabel")
+    several = nibabel.Nifti1Image(np.zeros((8, 8, 4, 3), np.float32), np.eye(4))
+    detail = client.post("/v1/models/volumes:segment", several.to_bytes()).json()["detail"]
+    assert detail.endswith(
+        "holds 3 volumes (frames or channels): send the one that the model needs as a file of its own"
+    )

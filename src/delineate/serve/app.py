@@ -91,7 +91,9 @@ def _problem(error: Exception) -> Problem:
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
         place = ".".join(str(one) for one in first["loc"][1:])
-        return Problem("bad_request", f"{place or 'the request'}: {first['msg']}; see /openapi.json")
+        return Problem(
+            "bad_request", f"{place or 'the request'}: {first['msg'].removeprefix('Value error, ')}; see /openapi.json"
+        )
     if isinstance(error, HTTPException):
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
         return Problem(code, f"{error.detail}; see /openapi.json for the addresses that there are")

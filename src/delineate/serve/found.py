@@ -137,4 +137,5 @@ def _count(handle: ImageHandle) -> int:
 def shown(text: str, folder: Path) -> str:
     """A message of the library as the client sees it: without our folders, and with the API's names of options."""
     text = text.replace(f"{folder}/", "").replace(str(folder), "what was sent").replace("--format", "output")
+    text = re.sub(r"state one as .*", "send the one that the model needs as a file of its own", text)
     return re.sub(r"--([a-z][a-z-]*)", r"\1", text)

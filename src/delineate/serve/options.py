@@ -57,7 +57,7 @@ class SegmentQuery(BaseModel):
     @classmethod
     def _is_a_distance(cls, given: str | None) -> str | None:
         if given is not None and not all(float(number) > 0 for number in given.split(",")):
-            raise ValueError("pixels have a size")
+            raise ValueError("give numbers above 0, in mm")
         return given
 
     @property

@@ -13,8 +13,8 @@ from contextlib import suppress
 
 __all__ = ["stand_back"]
 
-_STEPS = 10
-"""Of niceness: a third of the share of a thread that has none."""
+_STEPS = 3
+"""Of niceness: half of the share of a thread that has none. More would leave the models too little beside other programs."""
 
 
 def stand_back() -> None:

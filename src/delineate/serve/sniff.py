@@ -11,13 +11,13 @@ __all__ = ["FIRST", "suffix_of"]
 FIRST = 1024
 """Bytes that are looked at."""
 _MAGIC: tuple[tuple[int, bytes, str], ...] = (
+    (128, b"DICM", ".dcm"),  # first: DICOM's preamble may be that of a TIFF (PS3.10, 7.1)
     (0, b"\x89PNG\r\n\x1a\n", ".png"),
     (0, b"\xff\xd8\xff", ".jpg"),
     (0, b"II*\0", ".tif"),
     (0, b"MM\0*", ".tif"),
     (0, b"II+\0", ".tif"),
     (0, b"MM\0+", ".tif"),
-    (128, b"DICM", ".dcm"),
     (0, b"\x1f\x8b", ".nii.gz"),
     (344, b"n+1\0", ".nii"),
     (4, b"n+2\0", ".nii"),

@@ -8,6 +8,7 @@ What comes out is compared with what the header promised; no decoder is believed
 from __future__ import annotations
 
 import mmap
+import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -233,4 +234,6 @@ def _broken(path: Path, error: Exception) -> DataError:
     if isinstance(error, MemoryError):
         return DataError(f"{path} does not fit into memory; make the image smaller")
     reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+    if isinstance(error, struct.error):  # its words are about Python's buffers
+        reason = "it ends before what it tells of"
     return DataError(f"{path} is damaged or truncated ({reason}); restore or remove it")
