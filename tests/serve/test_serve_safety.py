@@ -209,10 +209,11 @@ def test_options_that_contradict_or_mean_nothing(client: Client, query: str):
     assert (answer.status, answer.json()["code"]) == (400, "bad_request")
 
 
-def test_probes_answer_to_head(client: Client):
+def test_probes_answer_to_head(client: Client, caplog: pytest.LogCaptureFixture):
     for path in ("/healthz", "/readyz"):
         answer = client("HEAD", path)
         assert (answer.status, answer.content) == (200, b"")
+    assert "HEAD" not in caplog.text, "asked every second, it would fill the log"
 
 
 def test_threads_that_work_stand_back(client: Client):

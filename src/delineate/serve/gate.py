@@ -43,6 +43,7 @@ class Gate:
             if scope["method"] == "POST":
                 await self._enter(scope)
             elif scope["method"] == "HEAD" and scope["path"] in _PROBES:
+                scope["state"]["route"] = scope["path"]
                 scope = {**scope, "method": "GET"}  # the protocol keeps the body back
         await self._app(scope, receive, send)
 
