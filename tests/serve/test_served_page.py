@@ -15,6 +15,7 @@ from delineate.data.formats.nifti import write_volume_image
 from delineate.data.formats.registry import read_mask
 from delineate.page.linked import modules
 from http_client import Client, decoded, picture
+from scanner import write_series
 
 
 def test_the_page_loads_its_own_files_alone(client: Client):
@@ -28,8 +29,9 @@ def test_the_page_loads_its_own_files_alone(client: Client):
     )
     loaded = re.findall(r'(?:src|href)="([^"]*)"', text)
     assert [one for one in loaded if not one.startswith("data:")] == ["page/style.css", "page/main-server.js"]
-    for name in (*modules("main-server.js"), "style.css"):
-        assert client.get(f"/page/{name}").status == 200
+    files = [client.get(f"/page/{name}") for name in (*modules("main-server.js"), "style.css")]
+    assert {file.status for file in files} == {200}
+    assert len(page.content) + sum(len(file.content) for file in files) <= 80_000, "what a browser loads"
     assert client.get("/page/main-server.js").headers["content-type"] == "text/javascript; charset=utf-8"
     for name in ("wasm.js", "index.html", "..%2f__init__.py", "none"):
         assert client.get(f"/page/{name}").json()["code"] == "not_found"
@@ -94,6 +96,27 @@ def test_a_drawn_mask_is_written_as_the_image_is(client: Client, tmp_path: Path)
             found.append(read_mask(tmp_path / "mask.nii.gz"))
         assert np.array_equal(*found)
         assert 0 < found[0].mean() < 1
+
+
+def test_a_drawn_mask_of_a_series_is_written_as_the_series_is(client: Client, tmp_path: Path):
+    """A folder of slices comes as a zip, which is unpacked when the file is made."""
+    voxels = np.random.default_rng(0).integers(0, 900, (6, 7, 4)).astype(np.int16)
+    series = write_series(tmp_path / "mr", voxels, modality="MR")
+    stream = io.BytesIO()
+    with ZipFile(stream, "w") as packed:
+        for path in series.iterdir():
+            packed.write(path, path.name)
+    view, _ = viewed(client.post("/v1/models/volumes:segment?output=view", stream.getvalue()).content)
+    files = [("image", stream.getvalue()), ("mask", as_npy(view["mask"]))]
+    written = client.form("/v1/models/volumes:write?output=nifti", files)
+    assert written.status == 200, written.content
+    whole = client.post("/v1/models/volumes:segment?output=nifti", stream.getvalue())
+    found = []
+    for name, answer in (("drawn", written), ("whole", whole)):
+        (tmp_path / f"{name}.nii.gz").write_bytes(answer.content)
+        found.append(read_mask(tmp_path / f"{name}.nii.gz"))
+    assert np.array_equal(*found)
+    assert 0 < found[0].mean() < 1
 
 
 def test_drawn_masks_that_do_not_fit_are_refused(client: Client):

@@ -29,10 +29,10 @@ FINISHED = (
 )
 FINISHED += "document.querySelectorAll('#list button').length"
 PIXELS = "Number(document.getElementById('pixels-1').textContent.replaceAll(',', ''))"
-MARKED = (
-    "(() => { const { width, height } = document.getElementById('overlay'); return [...document.getElementById('overlay')"
-    ".getContext('2d').getImageData(0, 0, width, height).data].filter((value, at) => at % 4 == 3)"
-    ".map(value => value > 0 ? 1 : 0) })()"
+MARKED = (  # from a copy: what is read often is moved out of the graphics memory, and browsers complain of it
+    "(() => { const { width, height } = document.getElementById('overlay'); const pen = new OffscreenCanvas(width, height)"
+    ".getContext('2d'); pen.drawImage(document.getElementById('overlay'), 0, 0); return [...pen.getImageData(0, 0, width, height)"
+    ".data].filter((value, at) => at % 4 == 3).map(value => value > 0 ? 1 : 0) })()"
 )
 
 

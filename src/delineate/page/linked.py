@@ -17,7 +17,8 @@ _EXPORT = re.compile(r"^export (?=(?:async )?function|class|const|let)", re.MULT
 
 _COMMENT = re.compile(r"^[ \t]*(?://.*|/\*\*.*\*/|/\*\*|\*.*)\n", re.MULTILINE)
 """A line that is a comment, or of one."""
-_INDENT = re.compile(r"^[ \t]+", re.MULTILINE)
+_INDENT = re.compile(r"^\s+", re.MULTILINE)
+"""Empty lines, too."""
 
 
 def source(name: str) -> str:
@@ -26,7 +27,7 @@ def source(name: str) -> str:
 
 
 def plain(name: str) -> str:
-    """A file of the page's source without comments and indentation: what a browser is given (a test holds lines to be whole)."""
+    """A file of the page's source without comments, indentation and empty lines: what a browser is given (a test holds lines to be whole)."""
     return _INDENT.sub("", _COMMENT.sub("", source(name)))
 
 

@@ -76,7 +76,9 @@ def answer_of(made: Made, results: Sequence[FileResult]) -> Answer:
     if output == "json":
         facts = _facts(made, results, masks=True)
         return Answer(_json(facts), "application/json", "result.json", headers)
-    if output in ("npz", "raw", "view") and len(made.items) > 1:
+    if output == "view" and len(made.items) > 1:
+        raise DataError(f"these files are {len(made.items)} images, not the slices of one: send each by itself")
+    if output in ("npz", "raw") and len(made.items) > 1:
         raise DataError(f"{len(made.items)} images were sent, and output={output} holds one; ask for zip, or send one")
     if output == "npz":
         return Answer(_arrays(made), "application/octet-stream", "mask.npz", headers)

@@ -123,7 +123,7 @@ class Engine:
         """
         with self._changed:
             lane = self.lanes[ticket.model]
-            if ticket.settled:
+            if ticket.stopped:
                 raise Problem("job_cancelled", "it was cancelled meanwhile")
             if ticket.charged + size > lane.memory:
                 self.listener.rejected("memory")

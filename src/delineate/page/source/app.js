@@ -1,10 +1,10 @@
 // The page: images come in, a back end segments them one after the other, masks are shown, changed and saved.
 
 import { PlainError } from "./bytes.js";
-import { at } from "./dom.js";
-import { edgeWidth, entropies, overlay, veil } from "./draw.js";
-import { diceOf, areasOf, maskOf } from "./mask.js";
-import { imageOf } from "./picture.js";
+import { at, element, say, when } from "./dom.js";
+import { around, edgeWidth, overlay } from "./draw.js";
+import { agreement, count, maskOf, recount } from "./mask.js";
+import { shown, sliceOf } from "./picture.js";
 import { Stage } from "./stage.js";
 import { batchTable } from "./table.js";
 import { drawingTools } from "./tools.js";
@@ -13,10 +13,12 @@ import { takeFiles } from "./taking.js";
 import { WORDS } from "./words.js";
 
 const MOST_HELD = 6e8; // bytes of images and probabilities that are kept; those that were looked at longest ago go first
+const THUMB = 96; // pixels
+const ALL = [0, 0, Infinity, Infinity];
 
 /** @param {object} model what the page knows of it; @param backend see wasm.js */
 export function start(model, backend) {
-  const app = { model, backend, entries: [], chosen: null, slice: 0, threshold: model.threshold, add, use, choose, show, paint, mark, maskAt, present, planeOf, measured, tell, again, order, refresh };
+  const app = { model, backend, entries: [], chosen: null, slice: 0, threshold: model.threshold, add, use, choose, paint, paintSoon, mark, changed: null, redrawn, amend, maskAt, present, planeOf, measured, sizeWords, again, order, refresh, turn };
   let busy = false;
   let ready = false;
 
@@ -109,10 +111,11 @@ export function start(model, backend) {
     const held = app.entries.filter((one) => one.held).sort((a, b) => a.used - b.used);
     const size = (one) => Object.values(one.held).reduce((sum, part) => sum + ((part?.data ?? part)?.byteLength ?? 0), 0);
     let bytes = held.reduce((sum, one) => sum + size(one), 0);
-    for (const one of held.slice(0, -1)) {
+    for (const one of held) {
       if (bytes <= MOST_HELD) break;
+      if (one === entry || one === app.chosen) continue;
       bytes -= size(one);
-      one.held = one.own = null;
+      one.held = one.own = one.tally = null;
     }
   }
 
@@ -145,34 +148,51 @@ export function start(model, backend) {
 
   /** A slice of a mask, to be drawn on: the mask becomes one of its own. */
   function planeOf(entry, slice, change = false) {
-    if (change && !entry.drawn) entry.drawn = ownMask(entry).slice();
+    if (change && !entry.drawn) {
+      entry.drawn = ownMask(entry).slice();
+      if (entry.tally) entry.tally.mask = entry.drawn; // still equal, pixel by pixel
+    }
     const size = entry.width * entry.height;
     return { data: (entry.drawn ?? ownMask(entry)).subarray(slice * size, (slice + 1) * size), width: entry.width, height: entry.height };
   }
 
-  /** Pixels, share in percent and size in mm² or mL of each class. */
+  /** Pixels, share in percent, size in mm² or mL, and Dice with the model's mask, of each class. */
   function measured(entry, mask) {
-    const sizes = entry.spacing?.reduce((product, one) => product * one, 1);
-    return areasOf(mask, app.model.classes.length).map((pixels) => ({ pixels, percent: (100 * pixels) / mask.length, size: sizes ? (pixels * sizes) / (entry.volume ? 1000 : 1) : null }));
+    const own = entry.held ? ownMask(entry) : mask;
+    const all = app.model.classes.length;
+    if (entry.tally?.mask !== mask || entry.tally.own !== own) {
+      entry.tally = { mask, own, counts: new Float64Array(all * all) };
+      count(entry.tally.counts, mask, own, all);
+    }
+    const each = entry.spacing?.reduce((product, one) => product * one, entry.volume ? 0.001 : 1);
+    return app.model.classes.map(({ index }) => {
+      const { pixels, dice } = agreement(entry.tally.counts, index, all);
+      return { pixels, percent: (100 * pixels) / mask.length, size: each ? pixels * each : null, dice };
+    });
+  }
+
+  /** After a change by hand: large masks take long to count, so the counts change by its parts. */
+  function amend(entry, { slice, parts }) {
+    const { tally, drawn, width, height } = entry;
+    if (tally?.mask !== drawn) return;
+    const own = tally.own.subarray(slice * width * height);
+    for (const part of parts) recount(tally.counts, planeOf(entry, slice), part, own, app.model.classes.length);
   }
 
   // The list
 
   function list(entry) {
-    const item = document.createElement("li");
-    entry.button = document.createElement("button");
-    entry.button.type = "button";
-    entry.button.innerHTML = '<canvas width="48" height="48" aria-hidden="true"></canvas><span><b></b> <small></small></span>';
-    entry.button.querySelector("b").textContent = entry.name;
-    entry.button.title = entry.name;
-    entry.thumb = entry.button.querySelector("canvas");
+    const { name } = entry;
+    entry.thumb = element("canvas", { width: THUMB, height: THUMB, ariaHidden: "true" });
+    entry.button = element("button", { title: name }, entry.thumb, element("span", {}, element("b", { textContent: name }), " ", element("small")));
     entry.button.addEventListener("click", () => choose(entry));
-    item.append(entry.button);
-    at("list").append(item);
+    at("list").append(element("li", {}, entry.button));
     refresh(entry);
   }
 
-  const sizeWords = (entry) => `${entry.width}×${entry.height}${entry.volume ? `×${entry.depth}` : ""}`;
+  function sizeWords({ width, height, depth, volume }) {
+    return `${width}×${height}${volume ? `×${depth}` : ""}`;
+  }
 
   function refresh(entry) {
     const told = [sizeWords(entry), entry.example ? WORDS.example : "", entry.facts?.outside ? WORDS.foreign : "", entry.drawn && !entry.example ? WORDS.drawn : ""];
@@ -182,21 +202,28 @@ export function start(model, backend) {
     app.table.refresh();
   }
 
-  function thumbnail(entry) {
-    const [side, scale] = [48, 48 / Math.min(entry.width, entry.height)];
-    const [wide, high] = [entry.width * scale, entry.height * scale];
-    const middle = entry.depth >> 1;
-    const pen = entry.thumb.getContext("2d");
-    const mask = planeOf(entry, middle).data;
-    for (const image of [imageOf(entry, middle), overlay(mask, entry.width, entry.height, colors(), { fill: 0.5, outline: false })]) {
-      pen.drawImage(canvasOf(image), (side - wide) / 2, (side - high) / 2, wide, high);
-    }
+  /** After a change by hand. */
+  function redrawn(entry) {
+    if (entry.held) thumbnail(entry);
+    refresh(entry);
+    if (entry === app.chosen) measure();
   }
 
-  function canvasOf(image) {
-    const canvas = new OffscreenCanvas(image.width, image.height);
-    canvas.getContext("2d").putImageData(image, 0, 0);
-    return canvas;
+  /** The middle of an image with its mask: of a few pixels, since it is made anew after each stroke. */
+  function thumbnail(entry) {
+    const { width, height, depth } = entry;
+    const [image, mask] = [sliceOf(entry, depth >> 1), planeOf(entry, depth >> 1).data];
+    const { channels } = image;
+    const step = Math.min(width, height) / THUMB;
+    const along = (side, place) => Math.floor(side / 2 + step * (place + 0.5 - THUMB / 2));
+    const places = Array.from({ length: THUMB * THUMB }, (_, place) => along(height, Math.floor(place / THUMB)) * width + along(width, place % THUMB));
+    const data = image.data.constructor.from({ length: places.length * channels }, (_, at) => image.data[places[Math.floor(at / channels)] * channels + (at % channels)]);
+    const layers = [shown({ width: THUMB, height: THUMB, channels, data }), overlay({ data: Uint8Array.from(places, (from) => mask[from]), width: THUMB }, colors(), { fill: 0.5, outline: 0 }, [0, 0, THUMB, THUMB])];
+    const canvas = new OffscreenCanvas(THUMB, THUMB);
+    for (const layer of layers) {
+      canvas.getContext("2d").putImageData(layer, 0, 0);
+      entry.thumb.getContext("2d").drawImage(canvas, 0, 0);
+    }
   }
 
   async function choose(entry) {
@@ -207,7 +234,7 @@ export function start(model, backend) {
     await show();
   }
 
-  at("list").addEventListener("keydown", (event) => {
+  when("list", "keydown", (event) => {
     const step = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 }[event.key];
     const next = app.entries[app.entries.indexOf(app.chosen) + step];
     if (!step || !next) return;
@@ -223,16 +250,17 @@ export function start(model, backend) {
     if (entry.state === "done" && !(await heldOf(entry))) refresh(entry);
     if (entry !== app.chosen) return;
     const done = entry.state === "done";
-    at("name").textContent = entry.name;
-    at("fault").textContent = entry.state === "failed" ? `${entry.name} ${entry.error}` : "";
-    at("remark").textContent = done ? [entry.remark, WORDS.seen[entry.facts?.seen]].filter(Boolean).join(" ") : "";
-    at("warning").textContent = done && entry.facts?.outside ? WORDS.outside(entry.facts.outside) : "";
+    say("name", entry.name);
+    say("fault", entry.state === "failed" ? `${entry.name} ${entry.error}` : "");
+    say("remark", done ? [entry.remark, WORDS.seen[entry.facts?.seen]].filter(Boolean).join(" ") : "");
+    say("warning", done && entry.facts?.outside ? WORDS.outside(entry.facts.outside) : "");
     for (const id of ["view", "tools", "keys"]) at(id).hidden = !done;
     at("slices").hidden = !done || !entry.volume;
     if (done) {
       if (entry.slice === undefined) app.slice = entry.slice = entry.depth >> 1;
       for (const canvas of at("stage").children) if (canvas.width !== entry.width || canvas.height !== entry.height) [canvas.width, canvas.height] = [entry.width, entry.height];
       app.stage.open(entry.width, entry.height);
+      at("brush").max = Math.max(60, Math.round(Math.min(entry.width, entry.height) / 5));
       at("slice").max = entry.depth;
       const live = entry.held.probabilities && app.model.threshold !== null && app.model.postprocessing && !(entry.volume && app.model.postprocessing.length);
       at("thresholds").hidden = !live;
@@ -249,89 +277,81 @@ export function start(model, backend) {
     if (entry?.state !== "done" || !entry.held) return false;
     app.slice = Math.max(0, Math.min(entry.depth - 1, app.slice + steps));
     at("slice").value = app.slice + 1;
-    at("slice-of").textContent = WORDS.slice(app.slice + 1, entry.depth);
-    at("picture").getContext("2d").putImageData(imageOf(entry, app.slice), 0, 0);
+    say("slice-of", WORDS.slice(app.slice + 1, entry.depth));
+    at("picture").getContext("2d").putImageData(shown(sliceOf(entry, app.slice)), 0, 0);
     if (steps) paint();
     return entry.depth > 1;
   }
 
   /** Draw the mask anew, by the present settings, and measure it. */
   async function mark() {
-    const entry = app.chosen;
-    if (!entry) return;
-    const mask = entry.state === "done" ? await maskAt(entry) : null;
-    if (entry !== app.chosen) return;
+    if (!app.chosen) return;
+    if (app.chosen.state === "done") await maskAt(app.chosen);
     paint();
-    areas(mask);
-    app.tools.refresh();
-    app.changed?.();
+    await measure();
   }
 
   function colors() {
     return app.model.classes.map(({ index, rgb }) => (index && at(`class-${index}`).checked ? rgb : null));
   }
 
-  /** The mask on the screen; `box`: of the pixels that changed, or all. */
-  function paint(box = null) {
+  let due = null; // the box that is painted with the next frame
+
+  /** The mask on the screen, or a box of it (null: none), and what is due. */
+  function paint(box = ALL) {
     const entry = app.chosen;
-    if (entry?.state !== "done" || !entry.held) return;
-    const { data, width, height } = planeOf(entry, app.slice);
-    const pen = at("overlay").getContext("2d", { willReadFrequently: true });
-    if (at("doubt").checked && !at("doubts").hidden) {
-      entry.held.uncertainty ??= entropies(entry.held.probabilities, app.model);
-      return pen.putImageData(veil(entry.held.uncertainty.subarray(app.slice * data.length), width, height), 0, 0);
-    }
-    const look = { fill: at("opacity").valueAsNumber / 100, outline: at("outline").checked };
-    if (!box) return pen.putImageData(overlay(data, width, height, colors(), look), 0, 0);
+    box = around(due, box);
+    due = null;
+    if (!box || entry?.state !== "done" || !entry.held) return;
+    const plane = planeOf(entry, app.slice);
+    const { width, height } = plane;
     const wide = edgeWidth(width, height);
-    const [left, top, right, bottom] = [Math.max(0, box[0] - 2 * wide - 1), Math.max(0, box[1] - 2 * wide - 1), Math.min(width, box[2] + 2 * wide + 1), Math.min(height, box[3] + 2 * wide + 1)];
-    const part = new Uint8Array((right - left) * (bottom - top));
-    for (let y = top; y < bottom; y++) part.set(data.subarray(y * width + left, y * width + right), (y - top) * (right - left));
-    // At the cut's own border outlines are wrong: that rim is not drawn.
-    const rim = (edge, border) => (edge === border ? 0 : wide);
-    const [x, y] = [rim(left, 0), rim(top, 0)];
-    pen.putImageData(overlay(part, right - left, bottom - top, colors(), look, wide), left, top, x, y, right - left - x - rim(right, width), bottom - top - y - rim(bottom, height));
+    // Outlines reach so far; as they are wrong at the rim of what is cut out, the rim is not drawn.
+    const grown = (by) => [Math.max(0, box[0] - by), Math.max(0, box[1] - by), Math.min(width, box[2] + by), Math.min(height, box[3] + by)];
+    const [seen, drawn] = [grown(2 * wide + 1), grown(wide + 1)];
+    const look = { fill: at("opacity").valueAsNumber / 100, outline: at("outline").checked ? wide : 0, doubts: null };
+    if (at("doubt").checked && !at("doubts").hidden) {
+      entry.held.uncertainty ??= backend.doubts(entry.held);
+      look.doubts = entry.held.uncertainty.subarray(app.slice * width * height);
+    }
+    const [left, top] = seen;
+    at("overlay").getContext("2d").putImageData(overlay(plane, colors(), look, seen), left, top, drawn[0] - left, drawn[1] - top, drawn[2] - drawn[0], drawn[3] - drawn[1]);
   }
 
-  function areas(mask) {
+  /** The same with the next frame: pointers and sliders move more often than anyone sees. */
+  function paintSoon(box = ALL) {
+    if (!due) requestAnimationFrame(() => paint(null));
+    due = around(due, box);
+  }
+
+  /** What is told of the mask: areas, and what is known beside them. */
+  async function measure() {
     const entry = app.chosen;
+    const mask = entry.state === "done" ? await maskAt(entry) : null;
+    if (entry !== app.chosen) return;
     const found = mask && measured(entry, mask);
-    const unit = entry.spacing ? (entry.volume ? WORDS.volume : WORDS.area) : WORDS.pixels;
-    at("amount").textContent = mask ? unit : WORDS.pixels;
+    const unit = mask && entry.spacing ? (entry.volume ? WORDS.volume : WORDS.area) : WORDS.pixels;
+    say("amount", unit);
+    const facts = (mask && entry.facts) || {};
     const said = [];
-    for (const { index, name } of app.model.classes.slice(1)) {
-      const one = found?.[index];
-      const amount = one && (one.size === null ? one.pixels.toLocaleString("en") : one.size.toPrecision(4));
-      at(`pixels-${index}`).textContent = one ? amount : "–";
-      at(`percent-${index}`).textContent = one ? `${one.percent.toFixed(2)} %` : "–";
-      if (one) said.push(`${name}: ${amount} ${unit}, ${one.percent.toFixed(2)} %`);
+    const lines = [];
+    if (facts.expected_dice != null) lines.push([WORDS.columns.expected_dice, WORDS.plusMinus(facts.expected_dice, facts.expected_error ?? 0)]);
+    if (facts.confidence != null) lines.push([WORDS.columns.confidence, facts.confidence.toFixed(2)]);
+    const classes = app.model.classes.slice(1);
+    for (const { index, name } of classes) {
+      const { pixels, size, percent, dice } = found?.[index] ?? {};
+      const amount = found && (size === null ? pixels.toLocaleString("en") : size.toPrecision(4));
+      say(`pixels-${index}`, amount ?? "–");
+      say(`percent-${index}`, found ? `${percent.toFixed(2)} %` : "–");
+      if (found) said.push(`${name}: ${amount} ${unit}, ${percent.toFixed(2)} %`);
+      if (entry.facts && entry.drawn && entry.held && dice != null) lines.push([WORDS.agreement + (classes.length > 1 ? `, ${name}` : ""), WORDS.dice(dice)]);
     }
     const size = mask ? `${sizeWords(entry)} pixels, ${Math.round(entry.milliseconds)} ms` : "";
-    at("size").textContent = size;
+    say("size", size);
     at("picture").setAttribute("aria-label", `${entry.name}, ${size}. ${said.join("; ")}`);
-    told(entry, mask);
-  }
-
-  /** What is known of a mask beside its areas. */
-  function told(entry, mask) {
-    const facts = mask ? entry.facts ?? {} : {};
-    const lines = [];
-    if (facts.expected_dice != null) lines.push([WORDS.expected, WORDS.plusMinus(facts.expected_dice, facts.expected_error ?? 0)]);
-    if (facts.confidence != null) lines.push([WORDS.confidence, facts.confidence.toFixed(2)]);
-    if (mask && entry.drawn && entry.held) {
-      for (const { index, name } of app.model.classes.slice(1)) {
-        const dice = diceOf(ownMask(entry), entry.drawn, index);
-        const which = app.model.classes.length > 2 ? `, ${name}` : "";
-        if (dice !== null) lines.push([`${WORDS.agreement}${which}`, WORDS.dice(dice)]);
-      }
-    }
-    at("facts-of").replaceChildren(
-      ...lines.flatMap(([name, value]) => {
-        const [term, text] = [document.createElement("dt"), document.createElement("dd")];
-        [term.textContent, text.textContent] = [name, value];
-        return [term, text];
-      }),
-    );
+    at("facts-of").replaceChildren(...lines.flatMap((line) => ["dt", "dd"].map((tag, place) => element(tag, { textContent: line[place] }))));
+    app.tools.refresh();
+    app.changed?.();
   }
 
   // Controls
@@ -344,10 +364,10 @@ export function start(model, backend) {
     body.textContent = "";
     for (const { index, name, rgb } of given.classes.slice(1)) {
       const row = body.insertRow();
-      row.innerHTML = `<th scope="row"><label><input type="checkbox" checked id="class-${index}"><i></i><span></span></label></th><td id="pixels-${index}">–</td><td id="percent-${index}">–</td>`;
-      row.querySelector("i").style.background = `rgb(${rgb})`;
-      row.querySelector("span").textContent = name;
-      row.querySelector("input").addEventListener("input", () => paint());
+      const [box, patch] = [element("input", { type: "checkbox", checked: true, id: `class-${index}` }), element("i")];
+      patch.style.background = `rgb(${rgb})`;
+      box.addEventListener("input", () => paint());
+      row.append(element("th", { scope: "row" }, element("label", {}, box, patch, name)), ...["pixels", "percent"].map((what) => element("td", { id: `${what}-${index}`, textContent: "–" })));
     }
     at("thresholds").hidden = given.threshold === null;
     if (given.threshold !== null) setThreshold(given.threshold);
@@ -358,18 +378,18 @@ export function start(model, backend) {
     app.threshold = value;
     at("threshold").valueAsNumber = value;
     const own = value === app.model.threshold;
-    at("value").textContent = own ? WORDS.own(+value.toFixed(3)) : value.toFixed(3);
+    say("value", own ? WORDS.own(+value.toFixed(3)) : value.toFixed(3));
     at("own").disabled = own;
     mark();
   }
-  at("threshold").addEventListener("input", (event) => setThreshold(event.target.valueAsNumber));
-  at("own").addEventListener("click", () => setThreshold(app.model.threshold));
-  for (const id of ["opacity", "outline", "doubt"]) at(id).addEventListener("input", () => paint());
-  at("slice").addEventListener("input", (event) => turn(event.target.valueAsNumber - 1 - app.slice));
-  at("clear").addEventListener("click", () => {
+  when("threshold", "input", (event) => setThreshold(event.target.valueAsNumber));
+  when("own", "click", () => setThreshold(app.model.threshold));
+  for (const id of ["opacity", "outline", "doubt"]) at(id).addEventListener("input", () => paintSoon());
+  when("slice", "input", (event) => turn(event.target.valueAsNumber - 1 - app.slice));
+  when("clear", "click", () => {
     app.entries.length = 0;
     app.chosen = null;
-    at("list").textContent = "";
+    say("list", "");
     at("files").focus();
     app.table.refresh();
     add([]);
@@ -385,19 +405,18 @@ export function start(model, backend) {
     at("progress").hidden = !left && ready;
     if (!ready) at("progress").removeAttribute("value");
     else Object.assign(at("progress"), { max: all || 1, value: done + failed });
-    at("status").textContent = !ready ? WORDS.loading : !all ? WORDS.ready : left ? WORDS.going(done + failed, all, faults) : (app.model.kind === "fewshot" && !backend.examples ? WORDS.looked : WORDS.done)(done, all, faults);
+    say("status", !ready ? WORDS.loading : !all ? WORDS.ready : left ? WORDS.going(done + failed, all, faults) : (app.model.kind === "fewshot" && !backend.examples ? WORDS.looked : WORDS.done)(done, all, faults));
     app.saves.refresh();
   }
 
-  app.turn = turn;
   app.table = batchTable(app);
   app.saves = savers(app);
   app.tools = drawingTools(app);
-  app.stage = new Stage(at("view"), at("stage"), app.tools.on);
+  app.stage = new Stage(at("view"), at("stage"), at("ring"), app.tools.on);
   takeFiles(app);
   use(model);
   tell();
-  app.started = backend.start().then(
+  backend.start().then(
     () => {
       ready = true;
       document.body.classList.add("ready");
@@ -406,7 +425,7 @@ export function start(model, backend) {
     },
     (error) => {
       at("progress").hidden = true;
-      at("status").textContent = WORDS.broken(error.message);
+      say("status", WORDS.broken(error.message));
       document.body.classList.add("broken");
     },
   );

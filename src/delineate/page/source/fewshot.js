@@ -1,8 +1,8 @@
 // Segmenting by examples: the person draws on a few images, the model segments the rest, the doubtful ones first.
 
-import { at } from "./dom.js";
+import { at, say, when } from "./dom.js";
 import { encodeMask } from "./mask-png.js";
-import { WORDS } from "./words.js";
+import { TOLD } from "./server-words.js";
 
 /** @param app see app.js */
 export function fewshot(app) {
@@ -16,14 +16,14 @@ export function fewshot(app) {
     if (!own) return;
     const number = examples().length;
     const { chosen, model } = app;
-    at("example").textContent = chosen?.example ? WORDS.fewshot.remove : WORDS.fewshot.add;
+    say("example", chosen?.example ? TOLD.remove : TOLD.add);
     at("example").disabled = !chosen?.drawn;
     at("segment").disabled = !number || number === app.entries.length;
-    at("examples").textContent = said ?? (number ? WORDS.fewshot.examples(number) : WORDS.fewshot.none);
-    at("trust").textContent = model.scores ? WORDS.fewshot.trust(model.scores.title, model.scores.head[1], model.scores.rows.at(-1)[1]) : WORDS.fewshot.unknown;
+    say("examples", said ?? (number ? TOLD.examples(number) : TOLD.none));
+    say("trust", model.scores ? TOLD.trust(model.scores.title, model.scores.head[1], model.scores.rows.at(-1)[1]) : TOLD.unknown);
   }
 
-  function say(text) {
+  function tell(text) {
     said = text;
     refresh();
   }
@@ -31,36 +31,51 @@ export function fewshot(app) {
   function mark(entry, example) {
     entry.example = example;
     app.refresh(entry);
-    say(null);
+    tell(null);
   }
 
-  at("example").addEventListener("click", () => {
+  when("example", "click", () => {
     const entry = app.chosen;
-    if (!entry.example && !entry.drawn.some((value) => value)) say(WORDS.fewshot.empty);
+    if (!entry.example && !entry.drawn.some((value) => value)) tell(TOLD.empty);
     else mark(entry, !entry.example);
   });
 
-  /** Masks that lie in files, by the names of their images. */
+  const base = (name) => name.replace(/\.[^.]+$/, "");
+  const stem = (name) => base(name).replace(/[_-]?(mask|label|seg|gt)$/i, "");
+
+  /** A mask that lies in a file, by the name of its image. */
   async function takeMask(file) {
-    const stem = (name) => name.replace(/\.[^.]+$/, "").replace(/[_-]?(mask|label|seg|gt)$/i, "");
     const entry = app.entries.find(({ name }) => stem(name) === stem(file.name));
-    if (!entry) return say(WORDS.fewshot.noMask(file.name));
+    if (!entry) return tell(TOLD.noMask(file.name));
+    while (["waiting", "running"].includes(entry.state)) await new Promise((done) => setTimeout(done, 100));
     const { width, height, image } = await backend.look(file, app.model);
-    if (width !== entry.width || height !== entry.height) return say(WORDS.fewshot.size(file.name));
-    entry.drawn = Uint8Array.from({ length: width * height }, (_, pixel) => (image.data[3 * pixel] ? 1 : 0));
+    if (width !== entry.width || height !== entry.height) return tell(TOLD.size(file.name));
+    const least = /jpe?g$/i.test(file.name) ? 128 : 1; // JPEG blurs what is black
+    entry.drawn = Uint8Array.from({ length: width * height }, (_, pixel) => (image.data[3 * pixel] >= least ? 1 : 0));
     entry.history = null;
     mark(entry, true);
     if (entry === app.chosen) app.mark();
   }
 
-  at("masks").addEventListener("change", async (event) => {
+  app.takeMasks = async (files) => {
+    for (const file of files) await takeMask(file).catch((error) => tell(`${file.name}: ${error.message}`));
+  };
+
+  when("masks", "change", async (event) => {
     const files = [...event.target.files];
     event.target.value = "";
-    for (const file of files) await takeMask(file).catch((error) => say(`${file.name}: ${error.message}`));
+    await app.takeMasks(files);
   });
 
-  at("segment").addEventListener("click", async () => {
-    say(WORDS.sending);
+  /** Of files that came in, those that are masks of others, by their folder or the end of their name. */
+  app.masksAmong = (found) => {
+    const names = new Set([...app.entries, ...found.map(({ file }) => file)].map(({ name }) => base(name)));
+    const isMask = ({ file, path }) => /(^|\/)(masks?|labels?)\//i.test(path) || (stem(file.name) !== base(file.name) && names.has(stem(file.name)));
+    return app.model.kind === "fewshot" ? found.filter(isMask) : [];
+  };
+
+  when("segment", "click", async () => {
+    tell(TOLD.sending);
     at("segment").disabled = true;
     const { values, palette, labels } = app.model;
     try {
@@ -68,10 +83,10 @@ export function fewshot(app) {
       for (const entry of examples()) given.push({ file: entry.file, mask: await encodeMask(entry.drawn, entry.width, entry.height, values, palette, labels) });
       await backend.show(given, app.model);
       for (const entry of app.entries) if (!entry.example) Object.assign(entry, { drawn: null, history: null });
-      say(null);
+      tell(null);
       app.again();
     } catch (error) {
-      say(error.message);
+      tell(error.message);
     }
   });
 
@@ -80,7 +95,7 @@ export function fewshot(app) {
     const doubt = ({ example, facts }) => (example ? 2 : (facts?.confidence ?? 1));
     app.order((one, other) => doubt(one) - doubt(other));
     app.choose(app.entries[0]);
-    say(WORDS.fewshot.ordered);
+    tell(TOLD.ordered);
   };
 
   return { refresh };

@@ -1,8 +1,9 @@
 // Picture files → decoded pictures, or why not, in words that go on after the file's name.
 
-import { PlainError, latin1 } from "./bytes.js";
+import { PlainError } from "./bytes.js";
 import { PNG_SIGNATURE, decodePng, tooLarge } from "./png.js";
 import { decodeTiff } from "./tiff.js";
+import { damaged, latin1 } from "./unpack.js";
 
 const READABLE = "PNG, JPEG, TIFF, BMP and WebP pictures";
 const OTHERS = [
@@ -51,7 +52,7 @@ function checkedJpeg(bytes) {
     at += 2 + ((bytes[at + 2] << 8) | bytes[at + 3]);
   }
   for (let end = bytes.length - 1; end > at; end--) if (bytes[end] === 0xd9 && bytes[end - 1] === 0xff) return channels;
-  throw new PlainError("is damaged or ends too early");
+  throw damaged();
 }
 
 /** Decoded by the browser, without its color management, turned as EXIF says. */

@@ -1,11 +1,11 @@
 // The page of a server: its models, and what only it can do.
 
 import { start } from "./app.js";
-import { at } from "./dom.js";
+import { at, say, when } from "./dom.js";
 import { fewshot } from "./fewshot.js";
 import { encodeMask } from "./mask-png.js";
 import { ServerBackend } from "./server.js";
-import { WORDS } from "./words.js";
+import { TOLD } from "./server-words.js";
 
 const backend = new ServerBackend();
 const { models, collects, samples } = await backend.about();
@@ -22,13 +22,13 @@ async function used() {
   const { name, kind, scores } = app.model;
   at("collect").hidden = !collects || kind === "fewshot";
   at("format").parentElement.hidden = kind === "fewshot";
-  at("score").textContent = scores ? WORDS.score(scores.head[1], scores.rows.at(-1)[1]) : WORDS.noScore;
+  say("score", scores ? TOLD.score(scores.head[1], scores.rows.at(-1)[1]) : TOLD.noScore);
   app.changed();
   at("card").innerHTML = await backend.card(name);
   document.body.dataset.model = name;
 }
 
-at("model").addEventListener("change", async () => {
+when("model", "change", async () => {
   const model = await backend.model(at("model").value);
   await backend.forget();
   app.use(model);
@@ -37,14 +37,14 @@ at("model").addEventListener("change", async () => {
   await used();
 });
 
-at("tta").addEventListener("change", () => {
+when("tta", "change", () => {
   backend.extra = at("tta").value ? { tta: at("tta").value } : {};
   app.again();
 });
 
 at("samples").hidden = !samples;
-at("samples").textContent = WORDS.samples(samples);
-at("samples").addEventListener("click", async () => {
+say("samples", TOLD.samples(samples));
+when("samples", "click", async () => {
   at("samples").hidden = true;
   for (let number = 0; number < samples; number++) {
     const file = await backend.sample(number);
@@ -52,17 +52,17 @@ at("samples").addEventListener("click", async () => {
   }
 });
 
-at("correct").addEventListener("click", async () => {
+when("correct", "click", async () => {
   const { chosen: entry, model } = app;
   const { values, palette, labels } = model;
   at("correct").disabled = true;
-  at("told").textContent = WORDS.sending;
+  say("told", TOLD.sending);
   try {
     const written = await backend.write(entry, entry.drawn, model, entry.volume ? "nifti" : "");
     await backend.correct(entry, written?.bytes ?? (await encodeMask(entry.drawn, entry.width, entry.height, values, palette, labels)), model);
-    at("told").textContent = WORDS.kept;
+    say("told", TOLD.kept);
   } catch (error) {
-    at("told").textContent = error.message;
+    say("told", error.message);
     at("correct").disabled = false;
   }
 });

@@ -17,12 +17,8 @@ export async function encodeMask(mask, width, height, values, palette, labels) {
   for (let row = 0, from = 0; row < height; row++) {
     for (let column = 0; column < width; column++) rows[row * (width + 1) + 1 + column] = values[mask[from++]];
   }
-  const header = new DataView(new ArrayBuffer(13));
-  header.setUint32(0, width);
-  header.setUint32(4, height);
-  header.setUint8(8, 8);
-  header.setUint8(9, palette ? 3 : 0);
-  const parts = [new Uint8Array(PNG_START), chunk("IHDR", new Uint8Array(header.buffer))];
+  const header = [...big(width), ...big(height), 8, palette ? 3 : 0, 0, 0, 0];
+  const parts = [new Uint8Array(PNG_START), chunk("IHDR", new Uint8Array(header))];
   parts.push(chunk("iTXt", joined([utf8("labels"), new Uint8Array(5), utf8(labels)])));
   if (palette) parts.push(chunk("PLTE", new Uint8Array(palette.flat())));
   parts.push(chunk("IDAT", await packed(rows)), chunk("IEND", new Uint8Array()));
@@ -31,8 +27,7 @@ export async function encodeMask(mask, width, height, values, palette, labels) {
 
 function chunk(name, body) {
   const named = joined([utf8(name), body]);
-  const ends = new DataView(new ArrayBuffer(8));
-  ends.setUint32(0, body.length);
-  ends.setUint32(4, crc32(named));
-  return joined([new Uint8Array(ends.buffer, 0, 4), named, new Uint8Array(ends.buffer, 4)]);
+  return joined([big(body.length), named, big(crc32(named))]);
 }
+
+const big = (value) => new Uint8Array([24, 16, 8, 0].map((shift) => value >>> shift));

@@ -1,7 +1,8 @@
 // PNG files → pixels: all kinds and depths, exactly as they are stored. Browsers give 8 bits, with colors changed by profiles.
 
-import { PlainError, crc32, joined, latin1, unpacked } from "./bytes.js";
-import { exifOrientation, turned } from "./picture.js";
+import { PlainError, crc32, joined } from "./bytes.js";
+import { exifOrientation, turned } from "./orientation.js";
+import { damaged, latin1, unpacked } from "./unpack.js";
 
 export const PNG_SIGNATURE = [137, 80, 78, 71, 13, 10, 26, 10];
 const CHANNELS = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 };
@@ -22,7 +23,7 @@ export async function decodePng(bytes, maxPixels) {
     if (wide < 1 || high < 1) continue;
     const row = Math.ceil((wide * stored * bits) / 8);
     const part = raw.subarray(at, (at += (row + 1) * high));
-    if (part.length < (row + 1) * high) throw new PlainError("is damaged or ends too early");
+    if (part.length < (row + 1) * high) throw damaged();
     unfilter(part, row, high, Math.max(1, (stored * bits) >> 3));
     spread(part, row, wide, high, { samples, bits, stored, place: (i, j) => (y + j * down) * width + x + i * right });
   }
@@ -39,7 +40,7 @@ function pngParts(bytes) {
   const data = [];
   for (let at = 8; ; ) {
     const length = at + 12 <= bytes.length ? view.getUint32(at) : Infinity;
-    if (at + 12 + length > bytes.length) throw new PlainError("is damaged or ends too early");
+    if (at + 12 + length > bytes.length) throw damaged();
     const name = latin1(bytes.subarray(at + 4, at + 8));
     const body = bytes.subarray(at + 8, at + 8 + length);
     if (crc32(bytes.subarray(at + 4, at + 8 + length)) !== view.getUint32(at + 8 + length)) throw new PlainError("is damaged");

@@ -1,8 +1,8 @@
 // The back end that is a server: `delineate serve`, at the page's own address.
 
 import { PlainError, joined, utf8 } from "./bytes.js";
-import { at } from "./dom.js";
-import { WORDS } from "./words.js";
+import { at, say } from "./dom.js";
+import { TOLD } from "./server-words.js";
 import { unzipped, zipped } from "./zip.js";
 
 export class ServerBackend {
@@ -22,9 +22,12 @@ export class ServerBackend {
     while ((await fetch("readyz")).status === 503) await new Promise((done) => setTimeout(done, 500));
   }
 
-  /** Whether a file of a folder is one of the slices of a series. */
-  series(file, model) {
-    return model.volumes && /(^[^.]+|\.(dcm|ima)|\.\d+)$/i.test(file.name);
+  /** The series that a DICOM file is a slice of: its UID, "" where that cannot be seen; undefined for other files. */
+  async series(file, model) {
+    if (!model.volumes) return undefined;
+    const head = new TextDecoder("latin1").decode(await file.slice(0, 65536).arrayBuffer());
+    if (head.slice(128, 132) !== "DICM" && !/\.(dcm|ima)$/i.test(file.name)) return undefined;
+    return /\x20\0\x0e\0[^]{4}([\d.]+)/.exec(head)?.[1] ?? "";
   }
 
   /** One request. Asks for a key where the server wants one, waits where it is full; throws what is wrong in the server's words. */
@@ -40,22 +43,22 @@ export class ServerBackend {
     }
   }
 
+  post(address, body) {
+    return this.ask(address, { method: "POST", body });
+  }
+
   /** Several requests at a time wait for one answer. */
   askKey(wrong) {
     this.asking ??= new Promise((done) => {
       const [dialog, input] = [at("key-dialog"), at("key")];
-      at("key-fault").textContent = wrong ? WORDS.wrongKey : "";
+      say("key-fault", wrong ? TOLD.wrongKey : "");
       dialog.showModal();
-      dialog.addEventListener(
-        "close",
-        () => {
-          this.key = input.value.trim();
-          input.value = "";
-          this.asking = null;
-          done();
-        },
-        { once: true },
-      );
+      dialog.onclose = () => {
+        this.key = input.value.trim();
+        input.value = "";
+        this.asking = null;
+        done();
+      };
     });
     return this.asking;
   }
@@ -71,7 +74,7 @@ export class ServerBackend {
     const rgb = (color) => [1, 3, 5].map((from) => parseInt((color ?? "#000000").slice(from, from + 2), 16));
     const classes = info.classes.map((one) => ({ index: one.index, name: one.name, rgb: rgb(one.color) }));
     if (about.kind !== "fewshot") return { ...about, ...masks, classes, postprocessing: masks.rules };
-    const shown = [{ index: 0, name: "background", rgb: [0, 0, 0] }, { index: 1, name: WORDS.fewshot.structure, rgb: [230, 159, 0] }];
+    const shown = [{ index: 0, name: "background", rgb: [0, 0, 0] }, { index: 1, name: TOLD.structure, rgb: [230, 159, 0] }];
     return { ...about, classes: shown, outputs: 1, threshold: info.output.threshold, painted: [[0, 1]], postprocessing: [], values: [0, 255], palette: null, labels: "0=background, 255=structure" };
   }
 
@@ -90,9 +93,9 @@ export class ServerBackend {
     const query = new URLSearchParams({ output: "view", uncertainty: true, ...this.extra });
     if (model.threshold !== null && (!model.volumes || model.outputs === 1)) query.set("probabilities", true);
     const address = this.examples ? `v1/fewshot/supports/${this.examples}:segment` : `v1/models/${model.name}:segment`;
-    if (!model.volumes || this.examples) return viewOf(await (await this.ask(`${address}?${query}`, { method: "POST", body })).arrayBuffer(), model);
+    if (!model.volumes || this.examples) return viewOf(await (await this.post(`${address}?${query}`, body)).arrayBuffer(), model);
     query.set("model", model.name);
-    const { id } = await (await this.ask(`v1/jobs?${query}`, { method: "POST", body })).json();
+    const { id } = await (await this.post(`v1/jobs?${query}`, body)).json();
     for (let pause = 200; ; pause = Math.min(2000, 1.5 * pause)) {
       await new Promise((done) => setTimeout(done, pause));
       const { state, progress } = await (await this.ask(`v1/jobs/${id}`)).json();
@@ -106,21 +109,17 @@ export class ServerBackend {
 
   /** A picture alone, to be drawn on. */
   async look(body, model) {
-    const files = unzipped(await (await this.ask(`v1/models/${model.name}:view`, { method: "POST", body })).arrayBuffer());
+    const files = unzipped(await (await this.post(`v1/models/${model.name}:view`, body)).arrayBuffer());
     const { shape, data } = arrayOf(files["image.npy"]);
     const [, height, width] = shape;
-    return { width, height, depth: 1, volume: false, spacing: null, remark: "", facts: {}, image: { channels: 3, data }, mask: new Uint8Array(width * height), probabilities: null, uncertainty: null };
+    return { width, height, depth: 1, volume: false, spacing: null, remark: "", facts: null, image: { channels: 3, data }, mask: new Uint8Array(width * height), probabilities: null, uncertainty: null };
   }
 
   /** Send examples: {file, mask: a PNG} each. Then images can be segmented as they show. */
   async show(examples, model) {
-    const form = new FormData();
-    for (const { file, mask } of examples) {
-      form.append("image", file, "image");
-      form.append("mask", new Blob([mask]), "mask");
-    }
-    form.append("labels", `0=background,255=${WORDS.fewshot.structure}`);
-    const { id } = await (await this.ask(`v1/fewshot/supports?model=${model.name}`, { method: "POST", body: form })).json();
+    const body = formOf(examples);
+    body.append("labels", `0=background,255=${TOLD.structure}`);
+    const { id } = await (await this.post(`v1/fewshot/supports?model=${model.name}`, body)).json();
     await this.forget();
     this.examples = id;
   }
@@ -133,25 +132,30 @@ export class ServerBackend {
   /** A mask in the format that the person has chosen; null: the page writes a PNG. */
   async write(entry, mask, model, format = at("format").value) {
     if (!format && !entry.volume) return null;
-    const form = new FormData();
-    form.append("image", await bodyOf(entry.files), "image");
-    form.append("mask", new Blob([npyOf(mask, [entry.depth, entry.height, entry.width])]), "mask");
-    const answer = await this.ask(`v1/models/${model.name}:write?output=${format || "auto"}`, { method: "POST", body: form });
+    const body = formOf([{ file: await bodyOf(entry.files), mask: npyOf(mask, [entry.depth, entry.height, entry.width]) }]);
+    const answer = await this.post(`v1/models/${model.name}:write?output=${format || "auto"}`, body);
     const [, suffix] = /filename="mask([^"]*)"/.exec(answer.headers.get("content-disposition"));
     return { suffix, bytes: new Uint8Array(await answer.arrayBuffer()) };
   }
 
   /** Give a mended mask to the server, which keeps it to train on. */
   async correct(entry, mask, model) {
-    const form = new FormData();
-    form.append("image", await bodyOf(entry.files), "image");
-    form.append("mask", new Blob([mask]), "mask");
-    await this.ask(`v1/corrections?model=${model.name}`, { method: "POST", body: form });
+    await this.post(`v1/corrections?model=${model.name}`, formOf([{ file: await bodyOf(entry.files), mask }]));
   }
 }
 
+/** Images with their masks, as they are sent. */
+function formOf(pairs) {
+  const form = new FormData();
+  for (const { file, mask } of pairs) {
+    form.append("image", file, "image");
+    form.append("mask", new Blob([mask]), "mask");
+  }
+  return form;
+}
+
 /** What is sent of an image: its file, or its slices as one archive. */
-export async function bodyOf(files) {
+async function bodyOf(files) {
   if (files.length === 1) return files[0];
   const packed = await Promise.all(files.map(async (file, index) => ({ name: `${index}.dcm`, bytes: new Uint8Array(await file.arrayBuffer()) })));
   return new Blob([zipped(packed)]);
@@ -184,7 +188,7 @@ function viewOf(buffer, model) {
   const [image, mask] = [read("image"), read("mask")];
   const [depth, height, width] = mask.shape;
   const [{ doubt, drift, remark, seen }] = images;
-  const facts = { seen, confidence: doubt?.confidence, expected_dice: doubt?.expected_dice, expected_error: doubt?.expected_error, outside: drift?.outside ? drift.reason : null };
+  const facts = { seen, ...doubt, outside: drift?.outside ? drift.reason : null };
   const volume = view.slice_spacing !== null || depth > 1 || model.volumes;
   const spacing = view.spacing && (volume ? [...view.spacing, view.slice_spacing] : view.spacing);
   const held = { image: { channels: image.shape.length > 3 ? 3 : 1, data: image.data }, mask: mask.data };

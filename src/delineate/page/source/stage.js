@@ -3,12 +3,12 @@
 const MOST_ZOOM = 40;
 
 /**
- * @param {HTMLElement} view what is seen; it holds `stage` with canvases one upon the other
+ * @param {HTMLElement} view what is seen; it holds `stage` with canvases one upon the other, and `ring` over them
  * @param {object} on tool() → name; start(point), move(point), end(): of a stroke; turn(steps): slices; size(): of the brush in pixels
  */
 export class Stage {
-  constructor(view, stage, on) {
-    Object.assign(this, { view, stage, on, zoom: 1, left: 0, top: 0, width: 1, height: 1, cursor: null, pointers: new Map() });
+  constructor(view, stage, ring, on) {
+    Object.assign(this, { view, stage, ring, on, zoom: 1, left: 0, top: 0, width: 1, height: 1, cursor: null, pointers: new Map() });
     view.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
     view.addEventListener("pointerdown", (event) => this.down(event));
     view.addEventListener("pointermove", (event) => this.moved(event));
@@ -54,6 +54,7 @@ export class Stage {
     this.stage.style.transform = `translate(${this.left * clientWidth}px, ${this.top * clientHeight}px) scale(${this.zoom})`;
     this.stage.classList.toggle("coarse", (clientWidth * this.zoom) / this.width > 1.5);
     this.view.classList.toggle("zoomed", this.zoom > 1);
+    if (!this.ring.hidden) this.mark(this.cursor);
   }
 
   share({ clientX, clientY }) {
@@ -127,21 +128,16 @@ export class Stage {
     event.preventDefault();
   }
 
-  /** Show where the brush is; null: nowhere. */
+  /** Show where the brush is, by a ring over the image; null: nowhere. */
   mark(point) {
-    const canvas = this.stage.lastElementChild;
-    const pen = canvas.getContext("2d");
-    pen.clearRect(0, 0, canvas.width, canvas.height);
-    if (!point) return;
-    if (this.on.tool() === "move") return;
+    const tool = this.on.tool();
+    this.ring.hidden = !point || tool === "move";
+    if (this.ring.hidden) return;
     this.cursor = point;
-    const radius = this.on.tool() === "fill" ? 1 : Math.max(0.5, this.on.size() / 2);
-    for (const [color, width] of [["#000", 3], ["#fff", 1]]) {
-      pen.beginPath();
-      pen.arc(...point, radius, 0, 7);
-      pen.strokeStyle = color;
-      pen.lineWidth = (width * this.width) / (this.view.clientWidth * this.zoom || 1);
-      pen.stroke();
-    }
+    const scale = (this.view.clientWidth * this.zoom) / this.width;
+    const side = `${scale * (tool === "fill" ? 2 : Math.max(1, this.on.size()))}px`;
+    Object.assign(this.ring.style, { width: side, height: side });
+    const [x, y] = [this.left * this.view.clientWidth + scale * point[0], this.top * this.view.clientHeight + scale * point[1]];
+    this.ring.style.transform = `translate(${x}px, ${y}px) translate(-50%, -50%)`;
   }
 }

@@ -1,6 +1,6 @@
 // All images as a table, and the same as a file for spreadsheets.
 
-import { at, download } from "./dom.js";
+import { at, download, element, when } from "./dom.js";
 import { WORDS } from "./words.js";
 
 /** @param app see app.js */
@@ -9,60 +9,45 @@ export function batchTable(app) {
 
   function render() {
     due = false;
-    const several = app.entries.length > 1;
-    at("batch").hidden = !several;
-    if (!several || !at("batch").open) return;
+    const { entries, model } = app;
+    at("batch").hidden = entries.length < 2;
+    if (at("batch").hidden || !at("batch").open) return;
     const { columns } = WORDS;
-    const classes = app.model.classes.slice(1);
-    const told = (name) => app.entries.some((entry) => entry.facts?.[name] != null);
-    const further = ["confidence", "expected_dice"].filter(told);
-    const titles = { confidence: columns.confidence, expected_dice: columns.expected };
-    const table = at("table");
-    table.textContent = "";
-    const head = table.createTHead().insertRow();
-    for (const text of [columns.thumb, columns.image, columns.size, ...classes.map(({ name }) => name), ...further.map((name) => titles[name]), columns.remark]) {
-      const cell = document.createElement("th");
-      cell.scope = "col";
-      cell.textContent = text;
-      head.append(cell);
-    }
-    const body = table.createTBody();
-    for (const entry of app.entries) {
-      const row = body.insertRow();
-      const thumb = document.createElement("canvas");
-      [thumb.width, thumb.height] = [48, 48];
+    const classes = model.classes.slice(1);
+    const further = ["confidence", "expected_dice"].filter((name) => entries.some(({ facts }) => facts?.[name] != null));
+    const titles = [columns.thumb, columns.image, columns.size, ...classes.map(({ name }) => name), ...further.map((name) => columns[name]), columns.remark];
+    const lines = entries.map((entry) => {
+      const { state, facts, drawn } = entry;
+      const thumb = element("canvas", { width: entry.thumb.width, height: entry.thumb.height, ariaHidden: "true" });
       thumb.getContext("2d").drawImage(entry.thumb, 0, 0);
-      row.insertCell().append(thumb);
-      const button = document.createElement("button");
-      Object.assign(button, { type: "button", className: "link", textContent: entry.name });
+      const button = element("button", { className: "link", textContent: entry.name });
       button.addEventListener("click", () => {
         app.choose(entry);
         entry.button.scrollIntoView({ block: "nearest" });
       });
-      row.insertCell().append(button);
-      const done = entry.state === "done";
-      row.insertCell().textContent = done ? `${entry.width}×${entry.height}${entry.volume ? `×${entry.depth}` : ""}` : entry.state === "waiting" ? WORDS.waiting : "–";
-      const amounts = done && (entry.drawn || entry.held || entry.amounts) ? amountsOf(entry) : null;
-      for (const { index } of classes) row.insertCell().textContent = amounts ? sized(entry, amounts[index]) : "–";
-      for (const name of further) row.insertCell().textContent = entry.facts?.[name] != null ? entry.facts[name].toFixed(2) : "–";
-      const said = entry.state === "failed" ? entry.error : [entry.facts?.outside, entry.drawn ? WORDS.drawn : "", entry.remark].filter(Boolean).join("; ");
-      row.insertCell().textContent = said;
-    }
+      const amounts = state === "done" && amountsOf(entry);
+      const size = state === "done" ? app.sizeWords(entry) : state === "waiting" ? WORDS.waiting : "–";
+      const remark = state === "failed" ? entry.error : [facts?.outside, drawn ? WORDS.drawn : "", entry.remark].filter(Boolean).join("; ");
+      return [thumb, button, size, ...classes.map(({ index }) => (amounts ? sized(entry, amounts[index]) : "–")), ...further.map((name) => facts?.[name]?.toFixed(2) ?? "–"), remark];
+    });
+    const row = (cells) => element("tr", {}, ...cells);
+    at("table").replaceChildren(
+      element("thead", {}, row(titles.map((text) => element("th", { scope: "col", textContent: text })))),
+      element("tbody", {}, ...lines.map((cells) => row(cells.map((cell) => element("td", {}, cell))))),
+    );
   }
 
-  /** Measured once for each state of a mask. */
+  /** At the present threshold, where they are known. */
   function amountsOf(entry) {
-    if (entry.held || entry.drawn) {
-      const mask = app.present(entry);
-      if (mask) entry.amounts = app.measured(entry, mask);
-    }
-    return entry.amounts;
+    const mask = app.present(entry);
+    if (mask) Object.assign(entry, { amounts: app.measured(entry, mask), measuredAt: app.threshold });
+    return entry.measuredAt === app.threshold && entry.amounts;
   }
 
   const sized = (entry, { percent, size }) => (size === null ? `${percent.toFixed(2)} %` : `${size.toPrecision(4)} ${entry.volume ? WORDS.volume : WORDS.area}`);
 
-  at("batch").addEventListener("toggle", render);
-  at("csv").addEventListener("click", async () => download("areas.csv", await csvOf(app), "text/csv"));
+  when("batch", "toggle", render);
+  when("csv", "click", async () => download("areas.csv", await csvOf(app), "text/csv"));
 
   return {
     refresh() {

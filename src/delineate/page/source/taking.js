@@ -1,44 +1,45 @@
 // Files in: chosen, dropped, or all of a folder. The slices of a DICOM series are one image.
 
-import { at } from "./dom.js";
+import { at, say, when } from "./dom.js";
 import { WORDS } from "./words.js";
 
 const MOST_FILES = 5000;
 
 /** @param app see app.js */
 export function takeFiles(app) {
-  const { accepts, series } = app.backend;
+  const { accepts, kinds, series } = app.backend;
 
   /** @param {{file: File, path: string}[]} found; those of a folder are left out where no image has such a name */
-  function take(found, fromFolder) {
-    const named = found.filter(({ file }) => !fromFolder || (!file.name.startsWith(".") && accepts.test(file.name)));
+  async function take(found) {
+    const named = found.filter(({ file, path }) => !path || (!file.name.startsWith(".") && accepts.test(file.name)));
     const given = [];
-    const folders = new Map();
-    for (const { file, path } of named.slice(0, MOST_FILES)) {
+    const groups = new Map();
+    const masks = app.masksAmong?.(named) ?? [];
+    for (const { file, path } of named.filter((one) => !masks.includes(one)).slice(0, MOST_FILES)) {
       const folder = path.slice(0, path.lastIndexOf("/") + 1);
-      if (!series?.(file, app.model) || !folder) given.push({ name: file.name, files: [file] });
-      else if (folders.has(folder)) folders.get(folder).files.push(file);
-      else {
-        folders.set(folder, { name: folder.replace(/\/$/, "").split("/").pop() || file.name, files: [file] });
-        given.push(folders.get(folder));
-      }
+      const of = await series?.(file, app.model); // undefined: not of DICOM; "": it does not say
+      const key = of === undefined ? null : `${folder} ${of}`;
+      const group = groups.get(key);
+      if (group) group.files.push(file);
+      else given.push({ name: file.name, folder, files: [file] });
+      if (key && !group) groups.set(key, given.at(-1));
     }
-    for (const one of given) if (one.files.length === 1) one.name = one.files[0].name;
+    for (const one of given) if (one.files.length > 1 && one.folder) one.name = one.folder.split("/").at(-2);
     app.add(given);
-    if (!given.length && found.length) at("status").textContent = WORDS.noFiles;
-    if (named.length > MOST_FILES) at("status").textContent = WORDS.tooMany(MOST_FILES);
+    app.takeMasks?.(masks.map(({ file }) => file));
+    if (!named.length) say("status", WORDS.noFiles);
+    if (named.length > MOST_FILES) say("status", WORDS.tooMany(MOST_FILES));
   }
 
-  at("files").accept = app.backend.kinds ?? "";
-  at("files").addEventListener("change", (event) => {
-    take([...event.target.files].map((file) => ({ file, path: "" })), false);
-    event.target.value = ""; // the same files can be chosen again
-  });
-  at("folder").addEventListener("change", (event) => {
-    const found = [...event.target.files].map((file) => ({ file, path: file.webkitRelativePath }));
-    take(found.sort((a, b) => a.path.localeCompare(b.path, "en", { numeric: true })), true);
-    event.target.value = "";
-  });
+  const inOrder = (found) => found.sort((a, b) => a.path.localeCompare(b.path, "en", { numeric: true }));
+
+  at("files").accept = kinds ?? "";
+  for (const id of ["files", "folder"]) {
+    when(id, "change", (event) => {
+      take(inOrder([...event.target.files].map((file) => ({ file, path: file.webkitRelativePath }))));
+      event.target.value = ""; // the same files can be chosen again
+    });
+  }
   addEventListener("dragover", (event) => {
     event.preventDefault();
     document.body.classList.add("over");
@@ -47,15 +48,9 @@ export function takeFiles(app) {
   addEventListener("drop", async (event) => {
     event.preventDefault();
     const items = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.());
-    const files = [...event.dataTransfer.files];
-    const folders = items.filter((item) => item?.isDirectory);
-    const plain = files.filter((_, index) => !items[index]?.isDirectory).map((file) => ({ file, path: "" }));
-    if (plain.length) take(plain, false);
-    for (const folder of folders) {
-      const found = [];
-      await walk(folder, found);
-      take(found.sort((a, b) => a.path.localeCompare(b.path, "en", { numeric: true })), true);
-    }
+    const found = [...event.dataTransfer.files].map((file) => ({ file, path: "" })).filter((_, index) => !items[index]?.isDirectory);
+    for (const folder of items) if (folder?.isDirectory) await walk(folder, found);
+    if (found.length) take(inOrder(found));
   });
 }
 

@@ -1,11 +1,12 @@
 // TIFF files → pixels: 8 and 16 bits and floats, gray, RGB and palettes, in strips or tiles. All else is refused in words.
 
-import { PlainError, latin1, unpacked } from "./bytes.js";
-import { turned } from "./picture.js";
+import { PlainError } from "./bytes.js";
+import { turned } from "./orientation.js";
 import { firstChannels, tooLarge } from "./png.js";
+import { damaged, latin1, unpacked } from "./unpack.js";
 
 const SIZES = { 1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8 };
-const NAMES = { 1: "no", 5: "LZW", 6: "JPEG", 7: "JPEG", 8: "Deflate", 32773: "PackBits", 32946: "Deflate", 50000: "Zstandard" };
+const NAMES = { 6: "JPEG", 7: "JPEG", 50000: "Zstandard" };
 const CURE = "save it as an 8- or 16-bit gray or RGB picture";
 
 export async function decodeTiff(bytes, maxPixels) {
@@ -13,7 +14,7 @@ export async function decodeTiff(bytes, maxPixels) {
   try {
     tags = firstDirectory(bytes);
   } catch (error) {
-    throw error instanceof PlainError ? error : new PlainError("is damaged or ends too early");
+    throw error instanceof PlainError ? error : damaged();
   }
   const one = (tag, missing) => tags.all(tag)[0] ?? missing;
   const [width, height, bits, compression] = [one(256), one(257), one(258, 1), one(259, 1)];
@@ -28,7 +29,7 @@ export async function decodeTiff(bytes, maxPixels) {
   const Numbers = format === 3 ? Float32Array : bits === 16 ? Uint16Array : Uint8Array;
   const data = new Numbers(width * height * samples);
   const [across, down] = [Math.ceil(width / columns), Math.ceil(height / rows)];
-  if (offsets.length < across * down * planes) throw new PlainError("is damaged or ends too early");
+  if (offsets.length < across * down * planes) throw damaged();
   const inside = samples / planes; // numbers of a pixel in one segment
   for (let segment = 0; segment < across * down * planes; segment++) {
     const [plane, place] = [Math.floor(segment / (across * down)), segment % (across * down)];
@@ -37,7 +38,7 @@ export async function decodeTiff(bytes, maxPixels) {
     const length = (columns * high * inside * bits) / 8;
     const stored = bytes.subarray(offsets[segment], offsets[segment] + (compression === 1 ? length : counts[segment]));
     const raw = await expanded(stored, compression, length);
-    if (raw.length < length) throw new PlainError("is damaged or ends too early");
+    if (raw.length < length) throw damaged();
     const numbers = numbersIn(raw, Numbers, tags.little, columns * high * inside);
     if (one(317, 1) === 2) undoDifferences(numbers, columns * inside, inside);
     for (let row = 0; row < Math.min(high, height - top); row++) {
@@ -107,13 +108,14 @@ async function expanded(stored, compression, length) {
 
 function packBits(stored, length) {
   const result = new Uint8Array(length);
-  for (let at = 0, to = 0; to < length && at < stored.length; ) {
-    const code = (stored[at++] << 24) >> 24;
-    if (code >= 0) result.set(stored.subarray(at, at + Math.min(code + 1, length - to)), to);
-    else if (code > -128) result.fill(stored[at], to, to + 1 - code);
-    to += code >= 0 ? code + 1 : code > -128 ? 1 - code : 0;
-    at += code >= 0 ? code + 1 : code > -128 ? 1 : 0;
-    if (to < length && at >= stored.length) throw new PlainError("is damaged or ends too early");
+  for (let at = 0, to = 0; to < length; ) {
+    if (at >= stored.length) throw damaged();
+    const code = stored[at++];
+    const count = code < 128 ? code + 1 : code > 128 ? 257 - code : 0;
+    if (code < 128) result.set(stored.subarray(at, at + Math.min(count, length - to)), to);
+    else result.fill(stored[at], to, to + count);
+    at += code < 128 ? count : code > 128 ? 1 : 0;
+    to += count;
   }
   return result;
 }
@@ -129,7 +131,7 @@ function lzw(stored, length) {
       held = ((held << 8) | stored[at++]) & 0xffffff;
       bits += 8;
     }
-    if (bits < size) throw new PlainError("is damaged or ends too early");
+    if (bits < size) throw damaged();
     bits -= size;
     const code = (held >> bits) & ((1 << size) - 1);
     if (code === 257) break;

@@ -1,7 +1,7 @@
 // The tools: brush, eraser, fill; undo and redo; the largest parts alone.
 
-import { at } from "./dom.js";
-import { History, flood, keepLargest, stroke } from "./edit.js";
+import { at, when } from "./dom.js";
+import { History, flood, forget, keepLargest, stroke } from "./edit.js";
 
 const TOOL_KEYS = { v: "move", b: "brush", e: "erase", f: "fill" };
 
@@ -9,9 +9,7 @@ const TOOL_KEYS = { v: "move", b: "brush", e: "erase", f: "fill" };
 export function drawingTools(app) {
   const buttons = [...at("tools").querySelectorAll("[data-tool]")];
   let tool = "move";
-  let before = null; // the slice before the stroke that is being drawn
-  let touched = null;
-  let last = null;
+  let last = null; // where the stroke is that is being drawn
 
   const size = () => at("brush").valueAsNumber;
   const value = () => (tool === "erase" ? 0 : Number(at("paint").value));
@@ -28,28 +26,30 @@ export function drawingTools(app) {
 
   function begin() {
     const entry = app.chosen;
-    const plane = app.planeOf(entry, app.slice, true);
     entry.history ??= new History();
-    before = plane.data.slice();
-    return plane;
+    entry.history.begin(app.slice, app.planeOf(entry, app.slice, true));
   }
 
-  function touch(box) {
-    touched = touched && box ? [Math.min(touched[0], box[0]), Math.min(touched[1], box[1]), Math.max(touched[2], box[2]), Math.max(touched[3], box[3])] : (box ?? touched);
-    if (box) app.paint(box);
+  /** `make` is given the slice that is shown, and what must be called with a box before that is changed. */
+  function change(make) {
+    make(app.planeOf(app.chosen, app.slice), (box) => {
+      app.chosen.history.keep(box);
+      app.paintSoon(box);
+    });
   }
 
   function end() {
-    if (!before) return;
-    app.chosen.history.add(app.slice, before, app.planeOf(app.chosen, app.slice), touched);
-    before = touched = last = null;
-    changed();
+    last = null;
+    app.paint(null);
+    told(app.chosen, app.chosen.history.end());
   }
 
-  /** After a change: measure, and tell. */
-  function changed() {
-    app.mark();
-    app.refresh(app.chosen);
+  /** After a change: count it, and forget those that are too old. */
+  function told(entry, made) {
+    if (!made) return;
+    app.amend(entry, made);
+    app.redrawn(entry);
+    forget(app.entries.flatMap(({ history }) => history ?? []));
   }
 
   const on = {
@@ -58,43 +58,46 @@ export function drawingTools(app) {
     turn: (steps) => app.turn(steps),
     start(point) {
       if (app.chosen?.state !== "done") return;
-      const plane = begin();
-      const inside = point[0] >= 0 && point[1] >= 0 && point[0] < plane.width && point[1] < plane.height;
-      if (tool === "fill") touch(inside ? flood(plane, point, value()) : null);
-      else touch(stroke(plane, point, point, size(), value()));
+      begin();
       last = point;
+      const inside = point[0] >= 0 && point[1] >= 0 && point[0] < app.chosen.width && point[1] < app.chosen.height;
+      if (tool !== "fill") on.move(point);
+      else if (inside) change((plane, keep) => flood(plane, point, value(), keep));
     },
     move(point) {
-      if (!before || tool === "fill") return;
-      touch(stroke(app.planeOf(app.chosen, app.slice), last, point, size(), value()));
+      if (!last || tool === "fill") return;
+      change((plane, keep) => stroke(plane, last, point, size(), value(), keep));
       last = point;
     },
-    end,
+    end: () => last && end(),
   };
 
   function step(back) {
     const entry = app.chosen;
-    const slice = entry?.history?.step(back, (one) => app.planeOf(entry, one, true));
-    if (slice == null) return;
-    app.turn(slice - app.slice);
-    changed();
+    const made = entry?.history?.step(back, (one) => app.planeOf(entry, one, true));
+    if (!made) return;
+    if (made.slice !== app.slice) app.turn(made.slice - app.slice);
+    for (const { box } of made.parts) app.paint(box);
+    told(entry, made);
   }
 
   for (const button of buttons) button.addEventListener("click", () => take(button.dataset.tool));
-  at("undo").addEventListener("click", () => step(true));
-  at("redo").addEventListener("click", () => step(false));
-  at("largest").addEventListener("click", () => {
-    touch(keepLargest(begin(), app.model.classes.length));
+  when("undo", "click", () => step(true));
+  when("redo", "click", () => step(false));
+  when("largest", "click", () => {
+    begin();
+    change((plane, keep) => keepLargest(plane, app.model.classes.length, keep));
     end();
   });
-  at("revert").addEventListener("click", () => {
-    Object.assign(app.chosen, { drawn: null, history: null });
-    changed();
+  when("revert", "click", () => {
+    Object.assign(app.chosen, { drawn: null, history: null, example: false });
+    app.paint();
+    app.redrawn(app.chosen);
   });
-  at("in").addEventListener("click", () => app.stage.by(1.5));
-  at("out").addEventListener("click", () => app.stage.by(1 / 1.5));
-  at("fit").addEventListener("click", () => app.stage.fit());
-  at("tools").addEventListener("keydown", (event) => {
+  when("in", "click", () => app.stage.by(1.5));
+  when("out", "click", () => app.stage.by(1 / 1.5));
+  when("fit", "click", () => app.stage.fit());
+  when("tools", "keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     const place = buttons.indexOf(event.target);
     if (!step || place < 0) return;

@@ -2,13 +2,17 @@
 //
 //   start()                  resolves when it is ready
 //   segment(entry, model)    → {width, height, depth, volume, image: {channels, data}, probabilities: Float32Array of outputs × pixels
-//                            or null, mask: class indices or null, spacing: mm along each axis or null, remark, facts}
+//                            or null, mask: class indices or null, spacing: mm along each axis or null, remark, facts: null where
+//                            nothing was predicted, uncertainty}
+//   doubts(held)             → the uncertainty, where segment() leaves it out
 //   write(entry, mask)       → {suffix, bytes}, or null where the page writes a PNG; it may be missing
 //   accepts, kinds           names of images, as a regular expression and for a window of files
 
-import { PlainError, fromBase64, unpacked } from "./bytes.js";
+import { PlainError } from "./bytes.js";
 import { readPicture } from "./files.js";
 import { modelInput, remarkOn } from "./input.js";
+import { entropies, mostProbable } from "./probable.js";
+import { fromBase64, unpacked } from "./unpack.js";
 
 export class WasmBackend {
   /** @param {object} model the page's facts of the model */
@@ -49,10 +53,16 @@ export class WasmBackend {
       const picture = await readPicture(file, this.model.maxPixels);
       const { width, height, channels, data } = picture;
       const { probabilities } = await this.run(picture);
-      return { width, height, depth: 1, volume: false, image: { channels, data }, probabilities, mask: null, spacing: null, remark: remarkOn(picture, this.model) };
+      const mask = this.model.threshold === null ? mostProbable({ probabilities, width, height }, this.model) : null;
+      return { width, height, depth: 1, volume: false, image: { channels, data }, probabilities, mask, spacing: null, remark: remarkOn(picture, this.model), facts: {} };
     });
     this.turn = answer.catch(() => {});
     return answer;
+  }
+
+  /** What a server sends with its masks. */
+  doubts({ probabilities }) {
+    return entropies(probabilities, this.model);
   }
 
   async run(picture) {

@@ -1,6 +1,6 @@
-// What the page says, in one place; a translation replaces this file and the texts of index.html.
+// What the page says; a translation replaces this file, server-words.js and the texts of the documents.
 
-const counted = (number, one) => `${number} ${one}${number === 1 ? "" : "s"}`;
+export const counted = (number, one) => `${number} ${one}${number === 1 ? "" : "s"}`;
 
 export const WORDS = {
   loading: "The model is being loaded …",
@@ -25,33 +25,12 @@ export const WORDS = {
   slice: (at, all) => `${at} of ${all}`,
   seen: { train: "The model was trained on this image.", val: "The model was chosen by this image.", test: "This image was kept for testing the model." },
   outside: (why) => `Outside of the training images: ${why}. Look at the mask with care.`,
-  confidence: "Confidence",
-  expected: "Expected Dice",
   agreement: "Dice, model and drawing",
   dice: (value) => value.toFixed(3),
   plusMinus: (value, error) => `${value.toFixed(2)} ± ${error.toFixed(2)}`,
-  columns: { thumb: "Mask", image: "Image", state: "State", size: "Size", confidence: "Confidence", expected: "Expected Dice", drawn: "Drawn", remark: "Remark" },
+  columns: { thumb: "Mask", image: "Image", size: "Size", confidence: "Confidence", expected_dice: "Expected Dice", remark: "Remark" },
   tooMany: (limit) => `Only the first ${limit} files were taken.`,
   saving: "The files are being made …",
   saved: (number) => `${counted(number, "mask")} saved.`,
-  wrongKey: "The server does not know this key.",
-  sending: "Sending …",
-  kept: "Kept for training. Thank you.",
-  score: (name, value) => `Validation: ${name} ${value}`,
-  noScore: "No validation scores are known of this model.",
-  samples: (number) => `Try ${counted(number, "sample image")}`,
-  fewshot: {
-    none: "No examples yet.",
-    examples: (number) => `${counted(number, "example")}.`,
-    add: "Use this drawing as an example",
-    remove: "No example any more",
-    empty: "Draw on the image first.",
-    ordered: "Ordered by doubt: the ones to look at come first. Mend one and make it an example, then segment again.",
-    trust: (title, name, value) => `How far to trust it: ${name} ${value} on episodes that were kept for validation (${title}). Your images may be of another kind, and your drawings are few: look at every mask.`,
-    unknown: "How far to trust it is not known: the model file has no scores of validation episodes. Look at every mask.",
-    structure: "structure",
-    noMask: (name) => `${name}: no image here has that name.`,
-    size: (name) => `${name} has another size than its image.`,
-  },
   noFiles: "There is no image among these files.",
 };
