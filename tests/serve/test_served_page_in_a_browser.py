@@ -22,6 +22,7 @@ from delineate.serve.models import ServedModel
 from delineate.serve.server import Settings
 from devtools import Tab, tab
 from http_client import Client, decoded, picture, start
+from scanner import write_series
 
 pytestmark = pytest.mark.more
 FINISHED = (
@@ -195,6 +196,56 @@ def test_few_shot_by_drawing(client: Client, pictures: list[Path], tmp_path: Pat
         page.choose("#masks", third)
         page.wait("document.getElementById('examples').textContent == '3 examples.'")
         assert page.run("document.getElementById('segment').disabled"), "nothing is left"
+
+
+def test_masks_are_dropped_beside_their_images(client: Client, pictures: list[Path], tmp_path: Path):
+    """Two masks by their names, one by its folder; no Dice is told where nothing was predicted."""
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    marked = np.zeros((33, 47), np.uint8)
+    marked[5:20, 7:30] = 255
+    named = tmp_path / f"{pictures[0].stem}_mask.png"
+    for path in (named, masks / pictures[1].name):
+        cv2.imwrite(str(path), marked)
+    with opened(client, tmp_path) as page:
+        choose_model(page, "few")
+        page.drop(*pictures, named)
+        page.drop(masks)
+        page.wait("document.getElementById('examples').textContent == '2 examples.'")
+        assert page.run("document.querySelectorAll('#list button').length") == 3
+        page.wait(f"{PIXELS} == {(marked > 0).sum()}")
+        assert page.run("document.getElementById('facts-of').textContent") == ""
+        click(page, "segment")
+        page.wait("document.getElementById('examples').textContent.startsWith('Ordered')")
+        dab(page, 0.2)
+        assert "Dice" in page.run("document.getElementById('facts-of').textContent")
+
+
+def test_series_in_a_folder_and_as_files(client: Client, tmp_path: Path):
+    """The slices of a series are one volume, of two series in a folder two; what is no image does not keep them out of the zip."""
+    voxels = np.random.default_rng(0).integers(0, 900, (30, 20, 5)).astype(np.int16)
+    folder = tmp_path / "study"
+    folder.mkdir()
+    for name in ("a", "b"):
+        for path in write_series(tmp_path / name, voxels, series=name).iterdir():
+            path.rename(folder / f"{name}{path.name}")
+    (folder / "notes").write_text("hello")
+    with opened(client, tmp_path) as page:
+        choose_model(page, "volumes")
+        page.choose("#files", *folder.glob("a*"))
+        page.wait(FINISHED)
+        page.drop(folder)
+        page.wait("document.querySelectorAll('#list button').length >= 4")
+        page.wait(FINISHED)
+        states = page.run("[...document.querySelectorAll('#list button')].map(one => one.className)")
+        assert states == ["done", "done", "done", "failed"]
+        page.run("document.getElementById('format').value = 'nifti'")
+        archive = page.saved(lambda: click(page, "save-all"), tmp_path / "all", "masks.zip")
+        page.complaints = [one for one in page.complaints if "415" not in one and "422" not in one]
+    with zipfile.ZipFile(archive) as files:
+        assert [name for name in files.namelist() if name.endswith(".nii.gz")] == [
+            f"{stem}.nii.gz" for stem in (min(path.stem for path in folder.glob("a*")), "study", "study_2")
+        ]
 
 
 def test_slices_of_a_volume_and_their_mask(client: Client, tmp_path: Path):

@@ -27,7 +27,7 @@ def source(name: str) -> str:
 
 
 def plain(name: str) -> str:
-    """A file of the page's source without comments, indentation and empty lines: what a browser is given (a test holds lines to be whole)."""
+    """A file of the page's source without comments, indentation and empty lines (a test holds lines to be whole)."""
     return _INDENT.sub("", _COMMENT.sub("", source(name)))
 
 

@@ -251,7 +251,7 @@ export function start(model, backend) {
     if (entry !== app.chosen) return;
     const done = entry.state === "done";
     say("name", entry.name);
-    say("fault", entry.state === "failed" ? `${entry.name} ${entry.error}` : "");
+    say("fault", entry.state === "failed" ? `${entry.name}: ${entry.error}` : "");
     say("remark", done ? [entry.remark, WORDS.seen[entry.facts?.seen]].filter(Boolean).join(" ") : "");
     say("warning", done && entry.facts?.outside ? WORDS.outside(entry.facts.outside) : "");
     for (const id of ["view", "tools", "keys"]) at(id).hidden = !done;

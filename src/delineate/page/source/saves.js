@@ -14,9 +14,9 @@ export function savers(app) {
     const mask = await app.maskAt(entry);
     if (!mask) throw new Error(entry.error);
     const written = await app.backend.write?.(entry, mask, app.model);
-    if (written) return { name: entry.mask.replace(/\.png$/, written.suffix), bytes: written.bytes };
     const { values, palette, labels } = app.model;
-    return { name: entry.mask, bytes: await encodeMask(mask, entry.width, entry.height, values, palette, labels) };
+    entry.mask = entry.mask.replace(/(\.nii)?\.[^.]+$/, written?.suffix ?? ".png");
+    return { name: entry.mask, bytes: written?.bytes ?? await encodeMask(mask, entry.width, entry.height, values, palette, labels) };
   }
 
   /** What `action` returns is told. */

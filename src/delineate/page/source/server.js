@@ -39,7 +39,7 @@ export class ServerBackend {
       const problem = await answer.json().catch(() => ({ detail: answer.statusText }));
       if (answer.status === 401) await this.askKey(this.key !== null);
       else if ([429, 503].includes(answer.status)) await new Promise((done) => setTimeout(done, 1000 * (problem.retry_after ?? 2)));
-      else throw new PlainError(problem.detail);
+      else throw new PlainError(problem.detail.replace(/^image\.\w+ /, "")); // the server does not know its name
     }
   }
 
