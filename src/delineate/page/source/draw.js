@@ -45,7 +45,8 @@ function distances(mask, width, height, most) {
       for (let x = 0; x < width; x++, pixel += turn) {
         const value = mask[pixel];
         if (!value) continue;
-        const [beside, above] = [pixel - turn, pixel - turn * width];
+        const beside = pixel - turn;
+        const above = pixel - turn * width;
         let steps = x && mask[beside] === value ? found[beside] : 0;
         if (steps) steps = y && mask[above] === value ? Math.min(steps, found[above]) : 0;
         if (steps < found[pixel]) found[pixel] = steps + 1;

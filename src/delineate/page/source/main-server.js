@@ -49,6 +49,7 @@ when("samples", "click", async () => {
   for (let number = 0; number < samples; number++) {
     const file = await backend.sample(number);
     app.add([{ name: file.name, files: [file] }]);
+    if (!number) app.entries[0].button.focus();
   }
 });
 
