@@ -112,7 +112,9 @@ def score_table(info: ModelInfo) -> ScoreTable | None:
     titles = [str(about.get("title", name)) for name, about in metrics.items()]
     groups = scores.get("groups")
     grouped = f" of {count(groups, 'group')}" if isinstance(groups, int) and groups != scores["cases"] else ""
-    how = f"protocol {scores.get('protocol', 'not known')}, {count(scores['cases'], 'case')}{grouped}"
+    protocol = str(scores.get("protocol", "not known"))
+    words = protocol if "protocol" in protocol else f"protocol {protocol}"  # that of episodes is "few-shot protocol …"
+    how = f"{words}, {count(scores['cases'], 'case')}{grouped}"
     title = f"{how}, column `{headline}`, mean [95 % interval]"
     return ScoreTable(title, ("region" if of == "regions" else "class", *titles, "n"), tuple(rows))
 
