@@ -33,8 +33,8 @@ def test_models_and_test_images_of_a_whole_demo(tmp_path: Path):
 
 
 def test_a_folder_without_images_is_refused(tmp_path: Path):
-    for folder in (tmp_path, tmp_path / "none"):
-        with pytest.raises(DelineateError, match="no images in it"):
+    for folder, words in ((tmp_path, "no images in it"), (tmp_path / "none", "no such folder")):
+        with pytest.raises(DelineateError, match=words):
             samples_of(folder)
     assert samples_of(None) == ()
 

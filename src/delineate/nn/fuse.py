@@ -21,6 +21,8 @@ from timm.models.efficientnet import EfficientNetFeatures
 from timm.models.resnet import BasicBlock, Bottleneck
 from torch import nn
 
+from delineate.nn.dilated_conv import DilatedConv2d
+
 __all__ = ["fold_batchnorm"]
 
 _Pair = tuple[nn.Module, str, str]
@@ -86,7 +88,7 @@ def _pairs(parent: nn.Module) -> Iterator[_Pair]:
 
 def _is_certain(conv: nn.Conv2d, norm: nn.BatchNorm2d, uses: Counter[int]) -> bool:
     """Exactly these types (subclasses may do more), used in one place, without hooks, with running statistics."""
-    plain = type(conv) in (nn.Conv2d, Conv2dSame) and norm.running_mean is not None
+    plain = type(conv) in (nn.Conv2d, Conv2dSame, DilatedConv2d) and norm.running_mean is not None
     with_act = type(norm) is BatchNormAct2d and type(norm.drop) is nn.Identity
     plain = plain and (type(norm) is nn.BatchNorm2d or with_act)
     used_once = uses[id(conv)] == uses[id(norm)] == 1
