@@ -49,9 +49,8 @@ class PictureHandle(ImageHandle):
         one = header.gray or (header.format == "png" and header.color == PNG_GRAY)
         channels = 1 if one else 3 if header.format == "jpeg" or header.color == PNG_RGB else 4
         needed = header.height * header.width * channels * -(-header.bits // 8)
-        return (
-            max(needed, len(self._content)) if header.format == "npy" else needed
-        )  # its header was read for the size alone
+        # The header of .npy was read for the size alone.
+        return max(needed, len(self._content)) if header.format == "npy" else needed
 
     def read(self) -> Pixels:
         return self._pixels
