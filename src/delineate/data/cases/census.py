@@ -248,6 +248,8 @@ def _reading(manifest: Manifest, masks: Mapping[str, Sequence[MaskValues]], find
         findings.append(Finding("error", str(error)))
         return None
     findings += [Finding("note", note) for note in reading.notes if reading.rule.threshold is None]
+    if reading.doubt:
+        findings.append(Finding("warning", reading.doubt, "look at them, and mend those that are"))
     return reading
 
 

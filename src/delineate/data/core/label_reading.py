@@ -26,6 +26,7 @@ from delineate.data.core.label_codings import (
 )
 from delineate.data.core.manifest import IGNORE, ClassTable, Coding, LabelRule
 from delineate.data.core.mask_values import NEAR, MaskValues, Values, choose_coding, format_name
+from delineate.data.core.turned_codings import check_background
 
 __all__ = ["WHITE", "Reading", "check_ignored", "listed", "named", "named_values", "read_by_evidence", "read_by_table"]
 
@@ -49,6 +50,8 @@ class Reading:
     classes: ClassTable
     notes: tuple[str, ...] = ()
     """What its owner should know: ignored, rare and empty things, with counts. Part of the rule's reason too."""
+    doubt: str = ""
+    """What its owner should look at: masks that may be coded the other way round. Part of the rule's reason too."""
 
 
 def read_by_evidence(files: Sequence[MaskValues], *, empty_ok: bool = False) -> Reading:
@@ -56,7 +59,7 @@ def read_by_evidence(files: Sequence[MaskValues], *, empty_ok: bool = False) -> 
 
     Understood: 0/255; black and white with noise from JPEG or interpolation; label ids (gaps closed, 255 = ignore); evenly
     spaced gray levels (0, 127, 255). `empty_ok`: masks may all be black, which leaves nothing to learn from but something to
-    score. Raises `DataError`: none of these, several codings in one set, a stray value.
+    score. Raises `DataError`: none of these, several codings in one set, a stray value, black and white exchanged.
     """
     values = Values(files, choose_coding(files))
     total = values.total()
@@ -82,6 +85,7 @@ def read_by_evidence(files: Sequence[MaskValues], *, empty_ok: bool = False) -> 
             f"{name} is stored as {format_name(name)}, which blurs label values ({listed(total, 5)}); save masks as PNG, or "
             "name the values with --labels where they are right"
         )
+    reading = replace(reading, doubt=check_background(values, reading.rule))
     rule = reading.rule.model_copy(update={"coding": values.coding, "reason": _said(reading)})
     return replace(reading, rule=rule)
 
@@ -331,7 +335,8 @@ def _numbered(values: Values, ids: Sequence[int]) -> str:
 
 
 def _said(reading: Reading) -> str:
-    return "; ".join([reading.rule.reason, *(note for note in reading.notes if reading.rule.threshold is None)])
+    notes = [note for note in reading.notes if reading.rule.threshold is None]
+    return "; ".join(filter(None, [reading.rule.reason, *notes, reading.doubt]))
 
 
 def named(values: Sequence[int]) -> ClassTable:

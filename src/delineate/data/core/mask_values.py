@@ -25,6 +25,7 @@ __all__ = [
     "count_values",
     "edges_in",
     "format_name",
+    "frame_of",
     "is_white",
     "lonely_in",
     "mask_values",
@@ -40,6 +41,10 @@ SEVERAL = 4
 _BLACK_AND_WHITE = {0x000000, 0xFFFFFF}
 _GRAY = 0x010101
 """Times a gray value: the color of that gray."""
+_THIN = 3
+"""Pixels of the shorter side below which a mask is nothing but its frame."""
+_FRAME = 0.9
+"""A value of so large a share of a mask's outermost pixels fills its frame."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +118,8 @@ class MaskValues:
     """Pixels between black and white that touch both: where an edge was blurred, or a mask made smaller."""
     lonely: int = 0
     """Of several values: pixels above 0 without a neighbor of the same value, which smooth grays have and labels have not."""
+    frame: int | None = None
+    """The raw value that fills the outermost pixels of a picture; None where no value does, and of volumes."""
 
     def by(self, coding: Coding | None) -> Mapping[int, int]:
         """Raw value → pixels, as the coding reads the file; None: as its own palette suggests."""
@@ -123,6 +130,12 @@ class MaskValues:
         if coding == "value" and self.palette is not None:
             return _mapped(self.counts, {index: color & 0xFF for index, color in self.palette.items()})
         return self.counts
+
+    def frame_by(self, coding: Coding) -> int | None:
+        """`frame`, as the coding reads the file."""
+        if self.frame is None or self.palette is None or coding == "index":
+            return self.frame
+        return self.palette[self.frame] & 0xFF if coding == "value" else self.palette[self.frame]
 
 
 @dataclass(frozen=True)
@@ -161,10 +174,12 @@ def mask_values(raw: RawMask, name: str) -> MaskValues:
     if raw.palette is None:
         inner, edges = edges_in(raw.pixels) if is_white(counts) else (0, 0)
         lonely = lonely_in(raw.pixels) if len(counts) >= SEVERAL else 0
-        return MaskValues(name, counts, inner=inner, edges=edges, lossy=raw.lossy, lonely=lonely)
+        frame = frame_of(raw.pixels)
+        return MaskValues(name, counts, inner=inner, edges=edges, lossy=raw.lossy, lonely=lonely, frame=frame)
     gray = raw.as_coded("value", Path(name))
     inner, edges = edges_in(gray) if is_white(count_values(gray)) else (0, 0)
-    return MaskValues(name, counts, raw.used_colors(), raw.looks_gray, inner=inner, edges=edges)
+    frame = frame_of(raw.pixels)
+    return MaskValues(name, counts, raw.used_colors(), raw.looks_gray, inner=inner, edges=edges, frame=frame)
 
 
 def count_values(raw: NDArray[Any]) -> dict[int, int]:
@@ -272,6 +287,16 @@ def lonely_in(pixels: NDArray[Any], above: int = 0, below: int = 0) -> int:
     places = [(down, across) for down in range(3) for across in range(3) if (down, across) != (1, 1)]
     same = [wide[down : down + height, across : across + width] == pixels for down, across in places]
     return int((own & ~np.logical_or.reduce(same))[above : height - below].sum())
+
+
+def frame_of(pixels: NDArray[Any]) -> int | None:
+    """The value of nearly all of the outermost pixels of a picture's mask; None where no value fills them, and of volumes."""
+    if pixels.ndim != 2 or min(pixels.shape) < _THIN:
+        return None
+    outermost = np.concatenate([pixels[0], pixels[-1], pixels[1:-1, 0], pixels[1:-1, -1]])
+    found, numbers = np.unique(outermost, return_counts=True)
+    most = int(numbers.argmax())
+    return int(found[most]) if numbers[most] >= _FRAME * outermost.size else None
 
 
 def _mapped(counts: Mapping[int, int], table: Mapping[int, int]) -> dict[int, int]:
