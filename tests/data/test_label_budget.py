@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 
 from delineate.common.csv_text import csv_text
 from delineate.common.errors import DataError
-from delineate.data.core.manifest import Case, Manifest
+from delineate.data.cases.census import Census
+from delineate.data.cases.facts import Facts, Planes
+from delineate.data.core.manifest import Case, LabelRule, Manifest
 from delineate.data.splits.label_budget import LabelBudget, drawn_order, list_hash, parse_budget, read_case_list
+from delineate.data.splits.label_share import keep_labeled
 
 
 def manifest(sizes: list[int], *, grouped: bool = True) -> Manifest:
@@ -107,6 +110,29 @@ def test_lists(tmp_path: Path) -> None:
     table.write_text("name\np0s1\n")
     with pytest.raises(DataError, match="no column 'case'"):
         LabelBudget(listed=table).chosen(whole)
+
+
+def test_a_name_like_no_other_does_not_list_them_all(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("zzzzzz\n")
+    with pytest.raises(DataError, match=r"known: .* and 942 more$") as caught:
+        LabelBudget(listed=tmp_path / "list.txt").chosen(manifest([1] * 1000))
+    assert len(str(caught.value)) < 1000
+
+
+def test_what_is_known_of_masks_that_are_taken_away() -> None:
+    """Nothing: neither counts of pixels by class nor which slices have some."""
+    whole = manifest([1, 1, 1]).model_copy(update={"labels": LabelRule(values={0: 0, 1: 1})})
+    slices = Planes(axis=0, height=4, width=4, spacing=None, values=({0: 8, 1: 8},))
+    fact = Facts(4, 4, "gray", 8, {0: 12, 1: 4}, "", planes=({0: 12, 1: 4}, {0: 16}), further=(slices,))
+    picture = Facts(4, 4, "gray", 8, {0: 12, 1: 4}, "")
+    facts = {case.id: picture if case.id == "p1s0" else fact for case in whole.cases}
+    census = Census(facts, axis=2)
+    kept = keep_labeled(whole, census, LabelBudget(groups=1))
+    samples = census.samples(kept.split("train"), kept.labels)
+    assert {one.labeled for one in samples} == {True, False}
+    assert all(one.has_foreground <= one.labeled for one in samples)
+    assert any(one.has_foreground for one in samples)
+    assert len(samples) == 7
 
 
 def test_what_is_asked_for(tmp_path: Path) -> None:

@@ -72,6 +72,13 @@ def test_a_run_begins_at_the_shares_of_its_training_masks(request_for: Maker, re
     assert layer.bias.sigmoid().item() == pytest.approx(share, rel=1e-4)
 
 
+def test_so_does_a_second_network(request_for: Maker, recorder: Any, tmp_path: Path) -> None:
+    settings = [SETTING, "engine.lr=1e-12", "strategy.kept=both", "engine.batch_size=2"]
+    train(request_for(strategy="cps", settings=settings, steps=1), recorder())
+    biases = [load(tmp_path / name, device="cpu").method.output_layers()[0].bias for name in ("run", "run/second")]
+    assert biases[0].item() == pytest.approx(biases[1].item(), abs=1e-6)
+
+
 def test_methods_that_do_not_tell_their_last_layer_are_refused() -> None:
     method = registry.build("unet", classes=1, in_channels=3, options={}, regions=())
     method.output_layers = lambda: ()

@@ -103,6 +103,14 @@ def test_channels_are_divided_between_two_views() -> None:
     assert torch.equal(same[0], same[1]), "the same images at each level"
 
 
+@pytest.mark.parametrize(("count", "share", "wanted"), [(1, 0.5, 1), (3, 0.5, 2), (5, 0.5, 3), (10, 0.9, 9), (3, 1, 3)])
+def test_of_an_odd_number_of_images_the_larger_half_is_divided(count: int, share: float, wanted: int) -> None:
+    """As in the authors' code, where the number that stays whole is rounded down; else of a single image nothing was dropped."""
+    strategy = placed("unimatch", {"channel_dropout": share})
+    level = strategy.divided(FeatureMaps([torch.ones(2 * count, 64, 2, 2)], (8, 8))).levels[0]
+    assert int((level[:count, :, 0, 0] != 1).any(1).sum()) == wanted
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_unimatch_with_few_images_without_masks(count: int) -> None:
     made = batch(count, labeled="none")

@@ -234,7 +234,15 @@ def test_what_is_refused(study: Run, discs: Path, tmp_path: Path) -> None:
         ({"ema": 1.0}, RecipeError, "--ema 1"),
         ({"metrics": ["dcie"]}, DataError, "did you mean 'dice'"),
         ({"settings": [*SMALL, "engine.seed=3"]}, RecipeError, "states this itself; use --seeds"),
+        ({"settings": [*SMALL, "engine={seed: 3}"]}, RecipeError, "states this itself; use --seeds"),
+        ({"settings": [*SMALL, "engine={lr: 0.1, steps: 9}"]}, RecipeError, "states this itself; use --steps"),
         ({"settings": [*SMALL, "strategy.weight=3"]}, RecipeError, "use --strategies"),
+        ({"settings": [*SMALL, "stages.train.strategy.ema=0"]}, RecipeError, "use --strategies"),
+        (
+            {"settings": [*SMALL, "stages.train.early_stop=3"], "validation": "inside"},
+            RecipeError,
+            "stages.train.early_stop: in a study all runs",
+        ),
         ({"settings": [*SMALL, "engine.early_stop=3"]}, RecipeError, "all runs take the same steps"),
         ({"settings": [*SMALL, "engine.stepz=3"]}, RecipeError, "did you mean"),
         ({"data": no_test}, DataError, "has no test cases with masks"),
@@ -282,6 +290,12 @@ def test_going_on_with_others_is_refused(study: Run, discs: Path, tmp_path: Path
     shutil.copy(sorted((moved / "images").iterdir())[1], image)
     with pytest.raises(DataError, match=r"has changed since the study in .* began"):
         study(**{**options, "data": moved})
+    other = tmp_path / "other"
+    shutil.copytree(discs, other)
+    for path in [*(other / "images").iterdir(), *(other / "masks").iterdir()]:
+        path.rename(path.with_name(f"other{path.name}"))
+    with pytest.raises(DataError, match=r"holds a study of few labels on .*, and .* holds other data .*none of the 16"):
+        study(**{**options, "data": other})
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "notes.txt").write_text("mine")
     with pytest.raises(DataError, match="is not empty and holds no study of few labels"):

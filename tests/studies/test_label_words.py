@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,9 +13,18 @@ import pytest
 from delineate.common.errors import Interrupted
 from delineate.evaluation.statistics.label_gain import Figure, Share
 from delineate.studies.labels import study
-from delineate.studies.labels.results import LabelRow
+from delineate.studies.labels.draws import ALL
+from delineate.studies.labels.page import _gains_lead, _scores_lead
+from delineate.studies.labels.results import LabelRow, StudyTable
 from delineate.studies.labels.setup import is_supervised, make_entrants
-from delineate.studies.labels.words import _view_caution, bought_words, gap_words, labels_words
+from delineate.studies.labels.words import (
+    _view_caution,
+    bought_words,
+    cautions,
+    conclusions,
+    gap_words,
+    labels_words,
+)
 
 
 def row(**changes: Any) -> LabelRow:
@@ -55,8 +65,17 @@ def test_shares_of_the_gap(share: Share | None, words: str) -> None:
     [
         (["mean-teacher"], []),
         (["mean-teacher", "supervised:view=none"], ["no further views, as mean-teacher are"]),
-        (["fixmatch", "mean-teacher:masked=0.5"], ["whole images, and mean-teacher hidden squares"]),
+        (
+            ["fixmatch", "mean-teacher:masked=0.5"],
+            ["no boxes of other images, as fixmatch are", "whole images, and mean-teacher hidden squares"],
+        ),
         (["mean-teacher:masked=0.5", "supervised:masked=0.5"], []),
+        (["unimatch:cutmix=0", "scale-consistency", "supervised:view=none"], ["as unimatch, scale-consistency are"]),
+        (["unimatch", "supervised:mix=cutmix"], []),
+        (["bcp:first_part=1", "supervised:view=none"], ["as bcp are"]),
+        (["entropy", "cps", "mean-teacher"], ["is shown further views, and entropy, cps none"]),
+        (["entropy", "supervised", "supervised:view=none"], []),
+        (["mean-teacher:weight=0", "supervised:view=none"], []),
     ],
 )
 def test_what_supervised_training_is_not_shown_is_told(ways: list[str], said: list[str]) -> None:
@@ -65,6 +84,60 @@ def test_what_supervised_training_is_not_shown_is_told(ways: list[str], said: li
     found = _view_caution(SimpleNamespace(entrants=made, supervised=supervised))  # type: ignore[arg-type]
     assert len(found) == len(said)
     assert all(words in line for words, line in zip(said, found, strict=True))
+
+
+def told(rows: list[LabelRow], ways: list[str], *, draws: int = 3, groups: int = 20) -> str:
+    """All that is said of a table with these rows."""
+    made = make_entrants(ways, method="unet", preset="tiny", size=None, settings=(), ema=0.9, validation="none")
+    supervised = tuple(one for one in made if is_supervised(one))
+    setup: Any = SimpleNamespace(entrants=made, supervised=supervised, draws=draws, seeds=1, ema=0.9)
+    metrics = {"dice": {"title": "Dice"}}
+    table = StudyTable(metrics, {"dice": "all"}, tuple(rows), {}, (), tests=groups, test_groups=groups, comparisons=0)
+    return " ".join([*cautions(setup, table), *conclusions(setup, table)])
+
+
+SOME = Figure(0.1, 0.0, 0.2)
+REFERENCE = row(label="supervised", budget=0, asked="4 cases", supervised=True, reference=True, differences={})
+TEACHER = row(label="mean-teacher", budget=0, asked="4 cases", supervised=False, differences={})
+FULL = row(label="supervised", budget=ALL, asked="all", supervised=True, reference=True, differences={})
+
+
+def test_what_cannot_be_compared_is_told() -> None:
+    ways = ["supervised", "mean-teacher"]
+    assert "There is only supervised training" in told([REFERENCE, FULL], ["supervised"])
+    said = told([REFERENCE, FULL], ways)  # all runs of the other way failed
+    assert "only supervised" not in said
+    assert "Nothing is compared" in said
+    said = told([TEACHER, FULL], ways)
+    assert "With 4 cases, mean-teacher can be compared with nothing: supervised training lacks runs." in said
+    assert "Nothing is compared" in said
+
+
+def test_a_study_without_a_ceiling() -> None:
+    compared = replace(
+        TEACHER, differences={"dice": SOME}, verdict="not told apart", gap=Share(None, "full supervision is not done")
+    )
+    said = told([REFERENCE, compared], ["supervised", "mean-teacher"])
+    assert "Full supervision was trained once" not in said
+    assert "How many labels more would bring as much is not told" in said
+    assert "full supervision is not done" in said
+    whole = told([REFERENCE, replace(compared, bought=SOME), FULL], ["supervised", "mean-teacher"])
+    assert "Full supervision was trained once" in whole
+    assert "How many labels more" not in whole
+
+
+def test_what_the_intervals_of_one_draw_are_over() -> None:
+    rows = [REFERENCE, replace(TEACHER, differences={"dice": SOME}, bought=SOME), FULL]
+    one, three = (told(rows, ["supervised", "mean-teacher"], draws=draws) for draws in (1, 3))
+    assert "intervals are over test cases alone" in one
+    assert "have intervals from three draws on" in one
+    assert "over test cases alone" not in three
+    for made in (
+        _scores_lead,
+        lambda setup: _gains_lead(setup, SimpleNamespace(metrics={"dice": {"title": "Dice"}}, headline="dice")),
+    ):
+        assert "alone" in made(SimpleNamespace(draws=1))  # type: ignore[arg-type]
+        assert "alone" not in made(SimpleNamespace(draws=2))  # type: ignore[arg-type]
 
 
 def test_a_study_that_is_stopped_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,8 +35,8 @@ def study_labels(
 ) -> StudyTable:
     """Train one method in several ways with several numbers of labels, and say what was gained. Write all and a report to `out`.
 
-    Labels are drawn by group, the same for every way of training, and frozen in `out/draws.json`; the masks of the other images
-    are not read. Steps and averaged weights are the same for all. Full supervision is trained along. The same call continues a
+    Labels are drawn by group, the same for every way of training, and frozen in `out/draws.json`; no run reads the masks of the
+    other images. Steps and averaged weights are the same for all. Full supervision is trained along. The same call continues a
     study that was stopped, and repeats the runs that failed.
 
     Args:

@@ -56,7 +56,7 @@ def labels(
     """Train one method with few labels in several ways: Dice against number of labels, and what each way gained.
 
     Labels are drawn by patient, the same for every way of training, and frozen
-    in draws.json; the masks of the other training images are not read. Steps
+    in draws.json; no run reads the masks of the other training images. Steps
     and averaged weights are the same for all, and full supervision is trained
     along. Scored is the test split. A study can be stopped at any time: the
     same command continues it and repeats failed runs; strategies and draws may

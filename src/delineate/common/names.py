@@ -33,6 +33,10 @@ _CALLED_HERE = {
 """What other libraries call a setting, and its name here. Their spelling is too far away to be found by likeness."""
 
 
+_MOST = 60
+"""So many names are listed: there may be thousands, of images."""
+
+
 def name_here(name: str) -> str:
     """The name of a setting here, for one that other libraries use; other names as they are."""
     return _CALLED_HERE.get(name, name)
@@ -53,4 +57,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     near = get_close_matches(name, choices, n=1, cutoff=0.5)
     if near:
         return f"did you mean '{near[0]}'?"
-    return f"known: {', '.join(choices)}" if choices else "none are known"
+    if not choices:
+        return "none are known"
+    more = f" and {len(choices) - _MOST} more" if len(choices) > _MOST else ""
+    return f"known: {', '.join(choices[:_MOST])}{more}"

@@ -316,8 +316,8 @@ def _open_data(request: TrainRequest, folder: RunFolder, recipe: Recipe, note: N
     tell_groups(manifest, note)
     if recipe.data.slices != "all" and census.axis is None:
         raise RecipeError("data.slices: only for volumes; leave that key out")
-    facts = census.of(manifest.split("train")).facts.values()
-    for line in training_warnings(fact.class_pixels(manifest.labels) for fact in facts if fact.values):
+    facts = census.of([case for case in manifest.split("train") if case.masks]).facts.values()
+    for line in training_warnings(fact.class_pixels(manifest.labels) for fact in facts):
         note(line)
     return manifest, census
 

@@ -63,6 +63,10 @@ def prepare(
         origins = _initial_weights(method, spec, opened.whole.classes, request.init, note)
         _check_weights(method)
     strategy = build_strategy(recipe, method)
+    if not request.resume:
+        for network in strategy.learners().values():
+            if network is not method:
+                opened.set_first_weights(recipe, network)
     data = opened.prepare(recipe, spec)
     plan = make_plan(recipe, method, data, fabric)
     return Prepared(recipe, spec, opened, strategy, data, plan, data_plan, origins)

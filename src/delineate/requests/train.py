@@ -59,7 +59,7 @@ class TrainOptions(TypedDict, total=False):
         str | float | None,
         Option(
             help="Part of the training masks that is used: a share of the groups (0.1), or a file that lists the cases; the other "
-            "images count as unlabeled, and their masks are not read.",
+            "images count as unlabeled, and nothing is learned from their masks.",
             metavar="SHARE|FILE",
         ),
     ]

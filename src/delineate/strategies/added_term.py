@@ -10,7 +10,7 @@ from torch import Tensor
 from delineate.methods.contract import PAPER, READING, Batch
 from delineate.nn.ramps import sigmoid_ramp
 from delineate.strategies.batches import select_samples
-from delineate.strategies.contract import Strategy, StrategyOptions
+from delineate.strategies.contract import Shown, Strategy, StrategyOptions
 
 __all__ = ["AddedTerm", "AddedTermOptions", "EmaTeacherOptions"]
 
@@ -61,6 +61,10 @@ class AddedTerm(Strategy):
     @classmethod
     def uses_unlabeled(cls, options: Any) -> bool:
         return bool(options.weight > 0)
+
+    @classmethod
+    def shows(cls, options: Any) -> frozenset[Shown]:
+        return super().shows(options) if options.weight else frozenset()
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         terms = self.method_terms(batch)

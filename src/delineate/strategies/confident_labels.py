@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -15,6 +15,7 @@ from delineate.nn.views.block_mask import BlockMask
 from delineate.nn.views.cutmix import CutMix
 from delineate.nn.views.strong import StrongView
 from delineate.strategies.added_term import AddedTerm, EmaTeacherOptions
+from delineate.strategies.contract import Shown
 from delineate.strategies.views import BlockMaskOptions
 
 __all__ = ["ConfidentLabels", "ConfidentLabelsOptions", "confident_loss"]
@@ -67,6 +68,11 @@ class ConfidentLabels(AddedTerm):
 
     term = "confident"
     options: ConfidentLabelsOptions
+
+    @classmethod
+    def shows(cls, options: Any) -> frozenset[Shown]:
+        own: set[Shown] = {"views", "boxes"} if options.cutmix else {"views"}
+        return super().shows(options) | own if options.weight else frozenset()
 
     def target(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """What the teacher holds for most probable, and where it is sure of that.

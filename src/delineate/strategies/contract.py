@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
@@ -21,10 +21,13 @@ from delineate.methods.contract import Batch, Context, Kind, Method, Stage, Upda
 from delineate.strategies.averaging import ema_decay, update_average
 from delineate.strategies.batches import select_samples
 
-__all__ = ["METHOD_PREFIX", "Strategy", "StrategyInfo", "StrategyOptions", "learns_from_unlabeled"]
+__all__ = ["METHOD_PREFIX", "Shown", "Strategy", "StrategyInfo", "StrategyOptions", "learns_from_unlabeled"]
 
 METHOD_PREFIX = "method."
 """Prefix of the method's parameters among those of the strategy."""
+Shown = Literal["views", "boxes", "squares"]
+"""What a network may be shown beyond the data's augmentation. views: other colors, blur, other places; boxes: parts of one image in
+another; squares: parts that are hidden."""
 
 
 @dataclass(frozen=True)
@@ -165,6 +168,19 @@ class Strategy(nn.Module):
             By default what `info` says.
         """
         return cls.info.networks
+
+    @classmethod
+    def shows(cls, options: Any) -> frozenset[Shown]:
+        """What images are shown as with these options, beyond the data's augmentation: what it is compared with should be, too.
+
+        Args:
+            options: Of this strategy.
+
+        Returns:
+            By default what the options `view`, `mix` and `masked` say, where there are such.
+        """
+        wanted = {"views": "view", "boxes": "mix", "squares": "masked"}
+        return frozenset(kind for kind, name in wanted.items() if getattr(options, name, None) not in (None, "none", 0))  # type: ignore[misc]
 
     def begin(self, stage: Stage, options: StrategyOptions) -> None:
         """A stage starts or is resumed (then `load_own_state` follows). The method holds the first weights of the stage.

@@ -111,23 +111,23 @@ class Census:
         return replace(self, empty=frozenset(name for name, fact in self.facts.items() if _is_empty(fact, rule)))
 
     def samples(self, cases: Iterable[Case], rule: LabelRule) -> tuple[Sample, ...]:
-        """The cases as samples: pictures, and all slices of volumes."""
+        """The cases as samples: pictures, and all slices of volumes. Nothing is told of masks that were taken away from a case."""
         return tuple(sample for case in cases for sample in self._samples(case, rule))
 
     def _samples(self, case: Case, rule: LabelRule) -> list[Sample]:
         fact = self.facts[case.id]
+
+        def marked(counts: Mapping[int, int]) -> Mapping[int, int]:
+            return foreground(rule.class_pixels(counts)) if case.masks else {}
+
         size = (fact.height, fact.width)
         if not fact.planes:
-            return [Sample(case, None, foreground(fact.class_pixels(rule)), size, fact.spacing)]
-        found = [
-            Sample(case, at, foreground(rule.class_pixels(counts)), size, fact.spacing)
-            for at, counts in enumerate(fact.planes)
-        ]
+            return [Sample(case, None, marked(fact.values), size, fact.spacing)]
+        found = [Sample(case, at, marked(counts), size, fact.spacing) for at, counts in enumerate(fact.planes)]
         for other in fact.further:
             size = (other.height, other.width)
             for at, counts in enumerate(other.values):
-                marked = foreground(rule.class_pixels(counts))
-                found.append(Sample(case, at, marked, size, other.spacing, other.axis))
+                found.append(Sample(case, at, marked(counts), size, other.spacing, other.axis))
         return found
 
     def telling(self, case: Case) -> Sample:

@@ -92,7 +92,7 @@ def take_fingerprint(
     shares, foreground, thickness = _objects(pixels, chosen, len(manifest.classes.names))
     return Fingerprint(
         cases=len(cases),
-        empty=sum(case.id in census.empty for case in cases),
+        empty=sum(bool(case.masks) and case.id in census.empty for case in cases),
         median_size=_pair(np.median(sizes, 0)),
         smallest=_pair(sizes[areas.argmin()]),
         largest=_pair(sizes[areas.argmax()]),

@@ -14,7 +14,7 @@ from delineate.nn.components import largest_components
 from delineate.nn.losses import IGNORE
 from delineate.nn.views.copy_paste import CopyPaste
 from delineate.strategies.batches import select_samples
-from delineate.strategies.contract import Strategy, StrategyInfo, StrategyOptions
+from delineate.strategies.contract import Shown, Strategy, StrategyInfo, StrategyOptions
 from delineate.strategies.views import each_map
 
 __all__ = ["BidirectionalCopyPaste", "CopyPasteOptions"]
@@ -67,6 +67,10 @@ class BidirectionalCopyPaste(Strategy):
     @classmethod
     def uses_unlabeled(cls, options: Any) -> bool:
         return bool(options.first_part < 1)
+
+    @classmethod
+    def shows(cls, options: Any) -> frozenset[Shown]:
+        return frozenset({"boxes"})
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         labeled = select_samples(batch, batch["labeled"])

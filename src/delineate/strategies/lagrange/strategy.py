@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from delineate.methods.contract import PAPER, READING, Batch, Context, Method
 from delineate.nn.losses import IGNORE
 from delineate.strategies.batches import select_samples
-from delineate.strategies.contract import Strategy, StrategyInfo, StrategyOptions
+from delineate.strategies.contract import Shown, Strategy, StrategyInfo, StrategyOptions
 from delineate.strategies.views import Views
 
 __all__ = ["LagrangeDuality", "LagrangeOptions"]
@@ -82,6 +82,10 @@ class LagrangeDuality(Strategy):
     @classmethod
     def uses_unlabeled(cls, options: Any) -> bool:
         return bool(options.contrast != "none" and options.contrast_weight > 0)
+
+    @classmethod
+    def shows(cls, options: Any) -> frozenset[Shown]:
+        return frozenset({"views"} if options.contrast == "views" and options.contrast_weight else ())
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         terms, wanted = self.method_terms(batch), self.options

@@ -21,7 +21,7 @@ from delineate.nn.cross_generation import CrossGeneration
 from delineate.nn.half_size import half_size
 from delineate.nn.views.strong import StrongView
 from delineate.strategies.added_term import AddedTerm, AddedTermOptions
-from delineate.strategies.contract import StrategyInfo, StrategyOptions
+from delineate.strategies.contract import Shown, StrategyInfo, StrategyOptions
 
 __all__ = ["ScaleConsistency", "ScaleConsistencyOptions"]
 
@@ -80,6 +80,11 @@ class ScaleConsistency(AddedTerm):
     def uses_unlabeled(cls, options: Any) -> bool:
         some = options.perturbation_weight or options.scale_weight or options.generation_weight
         return bool(options.weight and some)
+
+    @classmethod
+    def shows(cls, options: Any) -> frozenset[Shown]:
+        changed = options.weight and (options.perturbation_weight or options.generation_weight)
+        return frozenset({"views"} if changed else ())
 
     def begin(self, stage: Stage, options: StrategyOptions) -> None:
         super().begin(stage, options)

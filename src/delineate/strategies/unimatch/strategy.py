@@ -62,7 +62,10 @@ class UniMatch(ConfidentLabels):
         """Maps of two views, of which each channel reaches one, at twice its size, in some of the images; the others stay."""
         count, generator = len(maps.levels[0]) // 2, self.ctx.generator
         order = torch.rand(count, generator=generator, device=maps.levels[0].device).argsort()
-        chosen = (order < round(count * self.options.channel_dropout)).view(-1, 1, 1, 1)
+        kept_whole = int(
+            count * (1 - self.options.channel_dropout) + 1e-9
+        )  # of an odd number of images, the smaller half
+        chosen = (order >= kept_whole).view(-1, 1, 1, 1)
 
         def factors(level: Tensor) -> Tensor:
             drawn = torch.rand(count, level.shape[1], 1, 1, generator=generator, device=level.device)

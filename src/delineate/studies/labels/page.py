@@ -17,7 +17,7 @@ from delineate.report.parts.overlays import Overlays
 from delineate.report.parts.scores import case_values
 from delineate.studies.labels.draws import ALL
 from delineate.studies.labels.results import LabelRow, StudyTable
-from delineate.studies.labels.setup import budget_words
+from delineate.studies.labels.setup import LabelSetup, budget_words
 from delineate.studies.labels.study import SCORED, LabelStudy
 from delineate.studies.labels.words import bought_words, cautions, conclusions, gap_words, range_words, signed
 
@@ -39,8 +39,8 @@ def write_label_report(study: LabelStudy, result: StudyTable) -> Path:
         notice(cautions(setup, result), "Read this first"),
         notice(list(study.pool.leaks or ()), "Images in more than one split"),
         section("What can be concluded", element("ul", *(element("li", line) for line in conclusions(setup, result)))),
-        section("Scores by number of labels", *_charts(result), _scores(result), lead=_scores_lead()),
-        section("What was gained", _gains(result), lead=_gains_lead(result)),
+        section("Scores by number of labels", *_charts(result), _scores(result), lead=_scores_lead(setup)),
+        section("What was gained", _gains(result), lead=_gains_lead(setup, result)),
         section("What it costs", _costs(result), lead=_costs_lead()),
         _pictures(study),
         section("The labels", _lists(study)),
@@ -83,12 +83,11 @@ def _series(result: StudyTable, metric: str) -> list[CountSeries]:
     return found
 
 
-def _scores_lead() -> str:
+def _scores_lead(setup: LabelSetup) -> str:
+    over = "over all of these (test cases by patient)" if setup.draws > 1 else "over test cases (by patient) alone"
     return (
-        "Means over test cases, draws of labels and seeds with 95 % intervals over all of these (test cases by patient). The "
-        "same draws "
-        "for every way of training; within a draw a smaller number of labels is part of a larger one. Labels that validate are "
-        "counted."
+        f"Means over test cases, draws of labels and seeds with 95 % intervals {over}. The same draws for every way of training; "
+        "within a draw a smaller number of labels is part of a larger one. Labels that validate are counted."
     )
 
 
@@ -113,15 +112,15 @@ def _scores(result: StudyTable) -> Html:
     return table(head, rows, numeric_from=2)
 
 
-def _gains_lead(result: StudyTable) -> str:
+def _gains_lead(setup: LabelSetup, result: StudyTable) -> str:
     title = result.metrics[result.headline]["title"]
+    over = "cases, draws and seeds" if setup.draws > 1 else "cases alone"
     return (
         "Differences to supervised training with as many labels, paired by case, draw and seed. Share of the gap: (this − "
-        "supervised) / "
-        f"(full supervision − supervised) in {title}; where the gap itself is not clearly above 0 it is not defined. More "
-        f"labels: how many "
-        "more would have brought supervised training as far, read off its own curve (made monotone, linear in the logarithm of the "
-        "number); “none” and “more than all” are outside of what was measured. Intervals are 95 %, over cases, draws and seeds."
+        f"supervised) / (full supervision − supervised) in {title}; where the gap itself is not clearly above 0 it is not defined. "
+        "More labels: how many more would have brought supervised training as far, read off its own curve (made monotone, linear "
+        "in the logarithm of the number); “none” and “more than all” are outside of what was measured. "
+        f"Intervals are 95 %, over {over}."
     )
 
 
@@ -147,10 +146,8 @@ def _difference(figure: Figure) -> Html:
 def _costs_lead() -> str:
     return (
         "Passes: images through the first layer of all networks of the strategy in a step, per image of the batch (counted; "
-        "without "
-        "gradients, too). Minutes of training are means of the runs, on a machine that may have done other work; peak memory is "
-        "the "
-        "largest of the process in training and prediction (GPU: allocated)."
+        "without gradients, too). Minutes of training are means of the runs, on a machine that may have done other work; peak "
+        "memory is the largest of the process in training and prediction (GPU: allocated)."
     )
 
 
@@ -180,7 +177,10 @@ def _pictures(study: LabelStudy) -> Html | None:
     scores = {name: case_values(chosen[name], metric) for name in order}
     higher = chosen[order[0]].metrics[metric]["better"] == "higher" if order else True
     shown = side_by_side(overlays, scores, metric.capitalize(), higher=higher) if order else None
-    lead = f"One trained model each, with {budget_words(setup.budgets[0])} of draw 0, and with all labels."
+    few, full = f"with {budget_words(setup.budgets[0])} of draw 0", "with all labels"
+    shown_with = [few] if any(not name.endswith("all labels") for name in order) else []
+    shown_with += [full] if any(name.endswith("all labels") for name in order) else []
+    lead = f"One trained model each, {', and '.join(shown_with)}."
     return section("The same cases side by side", shown, lead=lead) if shown else None
 
 
@@ -212,8 +212,8 @@ def _setup(study: LabelStudy) -> Html:
             "Steps of a run": setup.steps,
             "Weights": "best on a fifth of the labeled groups" if inside else "those after the last step",
             "Averaged weights": f"decay {setup.ema:g}" if setup.ema else "no",
-            "Validation split of the data": _unused(study),
-            "Unlabeled images": "the rest of the training split; their masks are not read",
+            "Not used": _unused(study),
+            "Unlabeled images": "the rest of the training split; no run reads their masks",
             **{f"“{label}”": ", ".join(f"{key}={value}" for key, value in way.items()) for label, way in ways.items()},
             **({"Settings": ", ".join(setup.settings)} if setup.settings else {}),
         }
@@ -222,7 +222,7 @@ def _setup(study: LabelStudy) -> Html:
 
 def _unused(study: LabelStudy) -> str:
     left = sum(case.split is None for case in study.pool.cases)
-    return f"not used, neither for choosing nor as unlabeled images ({count(left, 'case')})" if left else "none"
+    return f"{count(left, 'case')}: the data’s own validation split, and what is in no split" if left else "nothing"
 
 
 def _asked(row: LabelRow) -> str:

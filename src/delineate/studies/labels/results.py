@@ -143,8 +143,10 @@ def make_table(study: LabelStudy) -> StudyTable:
     first = next(iter(study.scores.values()))
     metrics = {name: {**about, "title": title_of(first, name)} for name, about in first.metrics.items()}
     jobs, incomplete = _points(study)
+    failures = {job.name: str(job.result()["error"]) for job in study.jobs if job.state == "failed"}
     if not jobs:
-        raise DelineateError(f"nothing to compare in {study.folder}: no way of training has all of its runs")
+        why = next((f"; {name}: {error}" for name, error in failures.items()), "")
+        raise DelineateError(f"nothing to compare in {study.folder}: no way of training has all of its runs{why}")
     judged = _judge(study, jobs, metrics)
     passes = {one.label: _passes(study, one.label) for one in study.setup.entrants}
     rows = [_row(study, point, jobs[point], judged, passes[point[0]]) for point in jobs]
@@ -154,7 +156,7 @@ def make_table(study: LabelStudy) -> StudyTable:
         metrics=metrics,
         columns={name: str(first.column_of(name)) for name in metrics},
         rows=tuple(rows),
-        failures={job.name: str(job.result()["error"]) for job in study.jobs if job.state == "failed"},
+        failures=failures,
         incomplete=incomplete,
         tests=len(first.cases()),
         test_groups=len(set(first.groups())),

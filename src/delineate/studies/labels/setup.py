@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from delineate.common.errors import RecipeError
@@ -129,19 +129,20 @@ def check_settings(settings: Sequence[str], method: str, preset: str) -> None:
             f"'{method}' is a few-shot method, which learns from episodes; a study of few labels needs another"
         )
     for text in settings:
-        key = text.partition("=")[0].strip()
-        parse_setting(text)
-        if any(key == one or key.startswith(f"{one}.") for one in _OURS):
+        ours = next((one for key in _keys(parse_setting(text)) for one in _OURS if _names(key, one)), None)
+        if ours is not None:
             cure = {"engine.seed": "--seeds", "strategy": "--strategies NAME:option=value"}
-            where = cure.get(key.partition(".")[0], cure.get(key, "--steps, --validation"))
+            where = cure.get(ours, "--steps, --validation")
             raise RecipeError(f"--set {text}: a study of few labels states this itself; use {where}")
     recipe = resolve(method, preset, {}, settings)
     if recipe.engine.devices > 1:
         raise RecipeError(
             f"engine.devices={recipe.engine.devices}: a study trains each run in one process; leave engine.devices at 1"
         )
-    if recipe.engine.early_stop is not None:
-        raise RecipeError("engine.early_stop: in a study all runs take the same steps; set it to none")
+    for stage in ("", *recipe.stages):
+        if recipe.stage_settings(stage).early_stop is not None:
+            where = recipe.stage_key(stage, "early_stop")
+            raise RecipeError(f"{where}: in a study all runs take the same steps; set it to none")
 
 
 def grown(saved: LabelSetup, asked: LabelSetup) -> LabelSetup:
@@ -173,6 +174,23 @@ def differences(saved: LabelSetup, asked: LabelSetup) -> list[str]:
         else:
             found.append(f"{key} {value} → {theirs[key]}")
     return found
+
+
+def _keys(content: Mapping[str, Any], before: str = "") -> Iterator[str]:
+    """Dotted keys of a setting, whose value may be a mapping: `engine={seed: 3}` is `engine.seed=3`."""
+    for key, value in content.items():
+        if isinstance(value, Mapping) and value:
+            yield from _keys(value, f"{before}{key}.")
+        else:
+            yield f"{before}{key}"
+
+
+def _names(key: str, ours: str) -> bool:
+    """Whether a key is that of one of the study's own settings, or of a part of it, be it for one stage of the method."""
+    section, _, of_stage = key.partition(".")
+    if section == "stages":
+        key = of_stage.partition(".")[2]
+    return key == ours or key.startswith(f"{ours}.")
 
 
 def _joined(labels: Sequence[str]) -> list[str]:

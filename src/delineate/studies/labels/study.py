@@ -296,6 +296,12 @@ def _again(request: LabelRequest, announce: Announce) -> LabelSetup:
     given = source.manifest()
     ours, theirs = {case.id for case in known.cases}, {case.id for case in given.cases}
     if strange := ours ^ theirs:
+        there = len(ours & theirs)
+        if 2 * there < len(ours):
+            raise DataError(
+                f"{folder} holds a {saved.study} on {saved.data}, and {source.path} holds other data (it has {there or 'none'} of "
+                f"the {len(ours)} cases); give another --out"
+            )
         name = min(strange)
         what = "is not there any more" if name in ours else "is new"
         raise DataError(

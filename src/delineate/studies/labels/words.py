@@ -3,29 +3,44 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from delineate.data.core.findings import count
 from delineate.evaluation.statistics.interpretation import number
 from delineate.evaluation.statistics.intervals import FEWEST
 from delineate.evaluation.statistics.label_gain import Figure
 from delineate.strategies import registry as strategies
+from delineate.strategies.contract import Shown
 from delineate.studies.labels.draws import ALL
 from delineate.studies.labels.results import FEWEST_DRAWS, LabelRow, StudyTable
-from delineate.studies.labels.setup import LabelSetup
+from delineate.studies.labels.setup import LabelSetup, is_supervised
 
 __all__ = ["bought_words", "cautions", "conclusions", "gap_words", "labels_words", "range_words", "signed"]
+
+
+_MORE: dict[Shown, str] = {
+    "views": "Supervised training is shown no further views, as {names} are: part of their gain may be that.",
+    "boxes": "Supervised training is shown no boxes of other images, as {names} are: part of their gain may be that. "
+    "supervised:mix=cutmix and supervised:mix=copy-paste show such, too.",
+    "squares": "Supervised training is shown whole images, and {names} hidden squares: part of the gain may be that. "
+    "supervised:masked=… hides squares, too.",
+}
+"""What is said where supervised training is shown less than others."""
 
 
 def conclusions(setup: LabelSetup, table: StudyTable) -> list[str]:
     """A sentence for each way of training and number of labels, by the first metric. Nothing is claimed from one draw."""
     compared = [row for row in table.rows if row.differences]
     if not compared:
-        return ["There is only supervised training: nothing to compare it with."]
+        if len(setup.entrants) == 1:
+            return ["There is only supervised training: nothing to compare it with."]
+        return [
+            "Nothing is compared: with no number of labels, all runs of supervised training and of another way are done."
+        ]
     if setup.draws < FEWEST_DRAWS:
         return [
             "One draw of labels: the figures are of these trained models, and nothing is concluded about the ways of training; "
-            "other "
-            "labels, or another seed, may turn them round. Give --draws 3 or more."
+            "other labels, or another seed, may turn them round. Give --draws 3 or more."
         ]
     return [_sentence(row, table, setup) for row in compared]
 
@@ -57,9 +72,13 @@ def cautions(setup: LabelSetup, table: StudyTable) -> list[str]:
         said.append(
             f"The test cases are of {count(table.test_groups, 'group')}: below {FEWEST} there are no intervals."
         )
+    if setup.draws < FEWEST_DRAWS and table.test_groups >= FEWEST:
+        said.append(
+            "One draw of labels: intervals are over test cases alone; what other labels would change is in none."
+        )
     if setup.draws == FEWEST_DRAWS:
         said.append("Two draws of labels: their part of the intervals rests on one difference, and is wide for it.")
-    if setup.seeds == 1:
+    if setup.seeds == 1 and any(row.budget == ALL for row in table.rows):
         said.append("Full supervision was trained once: the luck of its seed is in no interval.")
     if len([row for row in table.rows if row.budget == ALL and row.supervised]) > 1 or len(setup.supervised) > 1:
         said.append(
@@ -69,7 +88,7 @@ def cautions(setup: LabelSetup, table: StudyTable) -> list[str]:
         said.append(
             "Weights are not averaged (--ema 0), but for strategies that need it: part of what these gain may be that."
         )
-    if setup.draws == FEWEST_DRAWS:
+    if setup.draws <= FEWEST_DRAWS:
         said.append("Shares of the gap and numbers of labels have intervals from three draws on.")
     undefined: dict[str, dict[str, None]] = {}
     for row in table.rows:
@@ -77,32 +96,45 @@ def cautions(setup: LabelSetup, table: StudyTable) -> list[str]:
             undefined.setdefault(row.gap.why, {})[labels_words(row)] = None
     for why, numbers in undefined.items():
         said.append(f"The share of the gap is not defined with {' and '.join(numbers)}: {why}.")
+    if any(row.differences and row.bought is None for row in table.rows):
+        said.append(
+            "How many labels more would bring as much is not told: supervised training lacks runs with some numbers of labels, or "
+            "with all."
+        )
+    alone = [row for row in table.rows if row.budget != ALL and not row.reference and not row.differences]
+    for asked in dict.fromkeys(row.asked for row in alone):
+        names = _names(row.label for row in alone if row.asked == asked)
+        said.append(f"With {asked}, {names} can be compared with nothing: supervised training lacks runs.")
     said += _view_caution(setup)
     return said
 
 
 def _view_caution(setup: LabelSetup) -> list[str]:
-    """Where others are shown views that supervised training is not."""
-
-    def view(options: dict[str, object], name: str) -> object:
-        field = strategies.strategy_class(name).Options.model_fields.get("view")
-        return "none" if field is None else options.get("view", field.default)
-
-    sections = [one.options["strategy"] for one in setup.entrants]
-    plain = all(view(one.options["strategy"], "supervised") == "none" for one in setup.supervised)
-    others = [one["name"] for one in sections if one["name"] != "supervised" and view(one, one["name"]) != "none"]
-    said = []
-    if plain and others:
-        said.append(
-            f"Supervised training is shown no further views, as {', '.join(others)} are: part of their gain may be that."
+    """Where supervised training is shown less than others, or more."""
+    shown: dict[bool, list[tuple[str, frozenset[Shown]]]] = {True: [], False: []}
+    for one in setup.entrants:
+        section = one.options["strategy"]
+        options = strategies.checked_options(
+            section["name"], {key: value for key, value in section.items() if key != "name"}
         )
-    hidden = [one["name"] for one in sections if one["name"] != "supervised" and one.get("masked")]
-    if hidden and not any(one.options["strategy"].get("masked") for one in setup.supervised):
+        kinds = strategies.strategy_class(section["name"]).shows(options)
+        shown[is_supervised(one)].append((section["name"], kinds))
+    said = []
+    for kind, words in _MORE.items():
+        names = _names(name for name, kinds in shown[False] if kind in kinds)
+        if names and not any(kind in kinds for _, kinds in shown[True]):
+            said.append(words.format(names=names))
+    names = _names(name for name, kinds in shown[False] if "views" not in kinds)
+    if names and shown[True] and all("views" in kinds for _, kinds in shown[True]):
         said.append(
-            f"Supervised training is shown whole images, and {', '.join(hidden)} hidden squares: part of the gain may be that. "
-            "supervised:masked=… hides squares, too."
+            f"Supervised training is shown further views, and {names} none: part of a difference may be that, to either side. "
+            "supervised:view=none shows none."
         )
     return said
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(names))
 
 
 def labels_words(row: LabelRow) -> str:
