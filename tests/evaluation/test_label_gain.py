@@ -54,6 +54,15 @@ def test_no_share_of_no_gap() -> None:
     assert gap_closed(few[1], few[0], top).why == "fewer than 6 groups of test cases"
 
 
+def test_a_resample_without_a_rare_class_does_not_move() -> None:
+    """Each class has one score: whichever cases are drawn, the mean stays."""
+    scores = np.full((1, 60, 2), np.nan)
+    scores[..., 0], scores[:, :6, 1] = 0.9, 0.1
+    (point,), _ = resample([scores])
+    assert point.value == pytest.approx(0.5)
+    np.testing.assert_allclose(point.resamples, 0.5)
+
+
 @given(st.lists(st.floats(0.01, 0.2), min_size=2, max_size=5), st.data())
 def test_labels_are_read_off_a_rising_curve(rises: list[float], data: st.DataObject) -> None:
     """On log counts, halfway between two points: the geometric mean of their counts."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 from test_benchmark import Killed, PowerCut
 from typer.testing import CliRunner
@@ -214,6 +215,11 @@ def test_what_is_refused(study: Run, discs: Path, tmp_path: Path) -> None:
     names = sorted(path.stem for path in (discs / "images").iterdir())
     (no_test / "train.txt").write_text("\n".join(names[4:]))
     (no_test / "val.txt").write_text("\n".join(names[:4]))
+    healthy = tmp_path / "healthy"
+    shutil.copytree(no_test, healthy)
+    (healthy / "val.txt").rename(healthy / "test.txt")
+    for name in names[:4]:
+        cv2.imwrite(str(healthy / "masks" / f"{name}.png"), np.zeros((40, 40), np.uint8))
     cases: tuple[tuple[dict[str, Any], type[DelineateError], str], ...] = (
         ({"method": "panet"}, RecipeError, "'panet' is a few-shot method"),
         ({"strategies": "mean-techer"}, DelineateError, "did you mean 'mean-teacher'"),
@@ -246,6 +252,7 @@ def test_what_is_refused(study: Run, discs: Path, tmp_path: Path) -> None:
         ({"settings": [*SMALL, "engine.early_stop=3"]}, RecipeError, "all runs take the same steps"),
         ({"settings": [*SMALL, "engine.stepz=3"]}, RecipeError, "did you mean"),
         ({"data": no_test}, DataError, "has no test cases with masks"),
+        ({"data": healthy}, DataError, "none of the 4 test masks shows any class"),
         ({"labeled_groups": [1], "validation": "inside"}, DataError, "cannot both train and validate"),
     )
     for changes, kind, words in cases:

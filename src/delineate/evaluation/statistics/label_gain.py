@@ -104,7 +104,7 @@ def resample(
         found = [Estimated(mean, none) for mean in means]
         return found[: len(points)], found[len(points) :]
     rng = np.random.default_rng(seed)
-    by_cases = _by_cases(sums, counts, means, counted.any(1), resamples, rng)
+    by_cases = _by_cases(sums, counts, counted.any(1), resamples, rng)
     by_cases *= (np.sqrt(size / (size - 1)) * _t_width(size, resamples, rng))[:, None]
     moved = by_cases + np.array(means)
     for start, stop in ((0, len(points)), (len(points), len(tables))):
@@ -193,22 +193,25 @@ def _mean(sums: _Floats, counts: _Floats) -> float:
 def _by_cases(
     sums: Sequence[_Floats],
     counts: Sequence[_Floats],
-    means: Sequence[float],
     used: NDArray[np.bool_],
     resamples: int,
     rng: np.random.Generator,
 ) -> _Floats:
     """By how much each mean differs when groups are drawn anew: resamples × points."""
+    averaged = []
+    for one, many in zip(sums, counts, strict=True):
+        scored = many.sum((0, 1)) > 0
+        averaged.append((one.mean(0)[used][:, scored], many.mean(0)[used][:, scored]))
     blocks = []
-    averaged = [(one.mean(0)[used], many.mean(0)[used]) for one, many in zip(sums, counts, strict=True)]
     for drawn in weights(int(used.sum()), resamples, rng):
         columns = []
-        for (one, many), mean in zip(averaged, means, strict=True):
-            total = drawn @ many
+        for one, many in averaged:
             with np.errstate(invalid="ignore", divide="ignore"):
-                columns.append(np.nanmean((drawn @ one) / total, axis=1) - mean)
+                moved = (drawn @ one) / (drawn @ many) - one.sum(0) / many.sum(0)
+            # Of a class of which no score was drawn nothing is known: it stays where it is.
+            columns.append(np.nan_to_num(moved).sum(1) / max(1, moved.shape[1]))
         blocks.append(np.stack(columns, 1))
-    return np.nan_to_num(np.concatenate(blocks))  # a resample without any score of a class moves nothing
+    return np.concatenate(blocks)
 
 
 def _t_width(units: int, resamples: int, rng: np.random.Generator) -> _Floats:

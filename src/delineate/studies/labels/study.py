@@ -150,6 +150,11 @@ def plan(request: LabelRequest, announce: Announce = lambda _: None) -> Prepared
     if dropped:
         announce(f"the {dropped} validation cases of {source.path} take no part: validation labels are labels, too")
     tested = [case for case in known.split("test") if case.masks]
+    if all(case.id in census.empty for case in tested):
+        raise DataError(
+            f"{manifest.root}: none of the {len(tested)} test masks shows any class, so that there is nothing to score; give it "
+            "another test list (`delineate data split`)"
+        )
     bare = [case.id for case in tested if request.stack is not None or case.spacing is None]
     check_millimeters(setup.metrics, [] if request.spacing else bare)
     setup = setup.model_copy(update={"steps": request.steps or _usual_steps(setup, known)})
