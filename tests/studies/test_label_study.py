@@ -263,6 +263,18 @@ def test_what_is_refused(study: Run, discs: Path, tmp_path: Path) -> None:
         assert not (tmp_path / "few" / "setup.json").exists(), changes
 
 
+def test_what_fails_in_the_trial_leaves_nothing(study: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as a second network that does not fit into memory: another --strategies with the same --out is a new study."""
+
+    def fail(*_: Any) -> None:
+        raise DelineateError("no memory for two networks")
+
+    monkeypatch.setattr("delineate.studies.trial.seconds_per_step", fail)
+    with pytest.raises(DelineateError, match="no memory for two networks"):
+        study(strategies="cps")
+    assert not (tmp_path / "few").exists()
+
+
 def test_a_class_without_masks_is_refused(study: Run, discs: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     shutil.copytree(discs, data)

@@ -10,7 +10,11 @@ from typing import Any
 
 import pytest
 
-from delineate.common.errors import Interrupted
+from delineate.common.errors import DataError, Interrupted
+from delineate.data.cases.census import Census
+from delineate.data.cases.facts import Facts
+from delineate.data.core.manifest import Case, LabelRule, Manifest
+from delineate.engine.recipe import resolve
 from delineate.evaluation.statistics.label_gain import Figure, Share
 from delineate.studies.labels import study
 from delineate.studies.labels.draws import ALL
@@ -138,6 +142,24 @@ def test_what_the_intervals_of_one_draw_are_over() -> None:
     ):
         assert "alone" in made(SimpleNamespace(draws=1))  # type: ignore[arg-type]
         assert "alone" not in made(SimpleNamespace(draws=2))  # type: ignore[arg-type]
+
+
+def test_the_steps_of_the_preset_on_all_labels() -> None:
+    """Epochs are over slices, not volumes."""
+    cases = tuple(Case(id=name, images=("i",), masks=("m",), split="train") for name in "ab")
+    known = Manifest(root="", layout="", split_origin="", cases=cases, labels=LabelRule(values={0: 0, 1: 1}))
+    volume = Facts(8, 8, "gray", 8, {0: 1, 1: 1}, "", planes=({0: 64}, {0: 60, 1: 4}, {1: 64}, {0: 64}, {1: 64}))
+    census = Census({"a": volume, "b": volume}, axis=2)
+
+    def steps(*settings: str) -> int:
+        return study._usual_steps(resolve("unet", "tiny", {}, ["engine.batch_size=4", *settings]), known, census)
+
+    assert steps("engine.epochs=7") == 7 * 3  # ten slices
+    assert steps("engine.epochs=7", "data.slices=foreground") == 7 * 2
+    assert steps("engine.epochs=7", "input.fit=patch", "data.patches_per_image=6") == 7 * 15
+    assert steps("engine.steps=5") == 5
+    with pytest.raises(DataError, match="--steps is missing"):
+        steps("engine.epochs=7", "input.fit=patch")
 
 
 def test_a_study_that_is_stopped_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,16 +64,17 @@ def study_labels(
     from delineate.studies.labels.estimate import estimate
     from delineate.studies.labels.page import write_label_report
     from delineate.studies.labels.results import make_table, write_table
-    from delineate.studies.setup import setup_file
 
     request = _request(data, options)
+
+    def tell(prepared: study.Prepared) -> None:
+        """What a new study will take; what cannot be trained at all is refused before anything is written."""
+        for line in estimate(prepared, request.cache_folder).lines():
+            announce(line)
+
     kept = "what was done is kept; the same command goes on"
     with hold_folder(request.out, announce), raise_on_signals(kept):
-        new = not setup_file(request.out).exists()
-        setup = study.prepare(request, announce)
-        if new:
-            for line in estimate(study.opened(request.out, setup), request.cache_folder).lines():
-                announce(line)
+        setup = study.prepare(request, announce, tell)
         result = study.run(request.out, setup, reporter, announce, request.cache_folder)
         table = make_table(result)
         write_table(request.out, table)

@@ -3,7 +3,7 @@ was."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -12,12 +12,13 @@ from delineate.common.errors import DataError, DelineateError, Interrupted, Reci
 from delineate.common.files import output_folder
 from delineate.common.folder_lock import folder_contents
 from delineate.common.names import listed
+from delineate.data.cases.census import Census
 from delineate.data.cases.moved import moved
 from delineate.data.core.manifest import Manifest
 from delineate.data.layouts.source import DataSource, as_source
 from delineate.data.loading.open_data import open_data
 from delineate.engine.build import targets_of
-from delineate.engine.recipe import resolve
+from delineate.engine.recipe import Recipe, resolve
 from delineate.engine.reporting import Reporter
 from delineate.engine.run import make_fabric
 from delineate.evaluation.metrics.metric_selection import check_millimeters
@@ -48,7 +49,6 @@ __all__ = [
     "LabelStudy",
     "Prepared",
     "finish",
-    "opened",
     "plan",
     "prepare",
     "run",
@@ -142,7 +142,8 @@ def plan(request: LabelRequest, announce: Announce = lambda _: None) -> Prepared
     """
     setup = _setup(request)
     source = as_source(request.data)
-    manifest, census = open_data(source, watch=True, validation=False)
+    recipe = resolve(setup.method, setup.preset, setup.entrants[0].options, setup.settings)
+    manifest, census = open_data(source, watch=True, axis=recipe.data.axis, validation=False)
     for leak in manifest.leaks or ():
         announce(f"warning: {leak}")
     known = pool(manifest)
@@ -157,7 +158,7 @@ def plan(request: LabelRequest, announce: Announce = lambda _: None) -> Prepared
         )
     bare = [case.id for case in tested if request.stack is not None or case.spacing is None]
     check_millimeters(setup.metrics, [] if request.spacing else bare)
-    setup = setup.model_copy(update={"steps": request.steps or _usual_steps(setup, known)})
+    setup = setup.model_copy(update={"steps": request.steps or _usual_steps(recipe, known, census)})
     lists = freeze(setup, known, census)
     check_fits(setup.entrants, setup.settings, [known], census.of(known.cases))
     unlabeled = sum(not case.masks for case in known.split("train"))
@@ -168,10 +169,13 @@ def plan(request: LabelRequest, announce: Announce = lambda _: None) -> Prepared
     return Prepared(setup, known, lists)
 
 
-def prepare(request: LabelRequest, announce: Announce = lambda _: None) -> LabelSetup:
+def prepare(
+    request: LabelRequest, announce: Announce = lambda _: None, trial: Callable[[Prepared], None] = lambda _: None
+) -> LabelSetup:
     """Make the setup and write it with the lists, or find that the one in `out` is the same, or a part of it.
 
-    Raises `DelineateError`: as `plan`; another setup in the folder; data that have changed since the study began.
+    `trial`: of a new study, before anything of it is written. Raises `DelineateError`: as `plan` and `trial`; another setup in the
+    folder; data that have changed since the study began.
     """
     folder = request.out
     if setup_file(folder).exists():
@@ -179,6 +183,7 @@ def prepare(request: LabelRequest, announce: Announce = lambda _: None) -> Label
     if {path.name for path in folder_contents(folder)} - {POOL, SCORED, DRAWS, "lists"}:
         raise DataError(f"{folder} is not empty and holds no study of few labels; give another --out")
     prepared = plan(request, announce)
+    trial(prepared)
     save(prepared, folder)
     return prepared.setup
 
@@ -192,11 +197,6 @@ def save(prepared: Prepared, folder: Path) -> None:
     known.model_copy(update={"cases": scored}).save(folder / SCORED)
     write_lists(folder, prepared.setup, known, prepared.lists)
     prepared.setup.save(folder)
-
-
-def opened(folder: Path, setup: LabelSetup) -> Prepared:
-    """A study that was begun, before its first run."""
-    return Prepared(setup, Manifest.load(folder / POOL), read_lists(folder))
 
 
 def run(
@@ -278,11 +278,22 @@ def _setup(request: LabelRequest) -> LabelSetup:
     )
 
 
-def _usual_steps(setup: LabelSetup, known: Manifest) -> int:
-    """What the preset takes with all labels: its steps, or its epochs over all training images."""
-    recipe = resolve(setup.method, setup.preset, setup.entrants[0].options, setup.settings)
-    epoch = -(-sum(bool(case.masks) for case in known.split("train")) // recipe.engine.batch_size)
-    return recipe.engine.steps or (recipe.engine.epochs or 1) * epoch
+def _usual_steps(recipe: Recipe, known: Manifest, census: Census) -> int:
+    """What the preset takes with all labels: its steps, or its epochs over all training images, of volumes over their slices.
+
+    Raises `DataError` where an epoch is of patches whose number nobody states.
+    """
+    if recipe.engine.steps is not None:
+        return recipe.engine.steps
+    samples = census.samples([case for case in known.split("train") if case.masks], known.labels)
+    number = sum(recipe.data.slices == "all" or one.has_foreground for one in samples)
+    if recipe.input.fit == "patch":
+        if recipe.data.patches_per_image is None:
+            raise DataError(
+                "--steps is missing: only a run knows how many patches an epoch of the preset has; give the steps of every run"
+            )
+        number *= recipe.data.patches_per_image
+    return max(1, (recipe.engine.epochs or 1) * -(-number // recipe.engine.batch_size))
 
 
 def _again(request: LabelRequest, announce: Announce) -> LabelSetup:
