@@ -88,7 +88,7 @@ def cautions(setup: LabelSetup, table: StudyTable) -> list[str]:
         said.append(
             "Weights are not averaged (--ema 0), but for strategies that need it: part of what these gain may be that."
         )
-    if setup.draws <= FEWEST_DRAWS:
+    if setup.draws <= FEWEST_DRAWS and any(row.differences for row in table.rows):
         said.append("Shares of the gap and numbers of labels have intervals from three draws on.")
     undefined: dict[str, dict[str, None]] = {}
     for row in table.rows:
