@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import delineate
 from delineate.common.errors import DataError, Interrupted, RecipeError
 from delineate.data.core.manifest import Manifest
 from delineate.data.layouts.source import DataSource
@@ -95,6 +96,17 @@ def test_what_remains_of_a_strategy_without_unlabeled_images(request_for: Maker,
     watching = recorder()
     train(request_for("supervised", steps=2), watching)
     assert not any("every training image" in note for note in watching.notes)
+
+
+@pytest.mark.parametrize("given", [{}, {"labeled": "list.txt"}])
+def test_a_draw_of_nothing_is_refused(
+    given: dict[str, Any], discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("list.txt").write_text("a\n")
+    with pytest.raises(DataError, match="--labeled-draw 2: nothing is drawn without"):
+        delineate.train(discs, method="unet", out="run", labeled_draw=2, **given)
+    assert not Path("run").exists()
 
 
 def test_few_shot_methods_take_no_part(request_for: Maker) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from delineate.api.arguments import path
-from delineate.common.errors import DelineateError
+from delineate.common.errors import DataError, DelineateError
 from delineate.requests.option import recipe_sections
 from delineate.requests.signature import takes
 from delineate.requests.train import TrainOptions
@@ -141,6 +141,14 @@ def _request(data: Path | str | DataSource, options: TrainOptions) -> TrainReque
     from delineate.data.splits.label_budget import parse_budget
     from delineate.engine.request import TrainRequest
 
+    labels = parse_budget(
+        options["labeled"], options["labeled_cases"], options["labeled_groups"], options["labeled_draw"]
+    )
+    if options["labeled_draw"] and (labels is None or labels.listed is not None):
+        raise DataError(
+            f"--labeled-draw {options['labeled_draw']}: nothing is drawn without --labeled SHARE, --labeled-cases or "
+            "--labeled-groups; leave it out, or give one of them"
+        )
     return TrainRequest(
         data=as_source(data),
         method=options["method"],
@@ -148,9 +156,7 @@ def _request(data: Path | str | DataSource, options: TrainOptions) -> TrainReque
         preset=options["preset"],
         resume=options["resume"],
         fold=options["fold"],
-        labels=parse_budget(
-            options["labeled"], options["labeled_cases"], options["labeled_groups"], options["labeled_draw"]
-        ),
+        labels=labels,
         init=path(options["init"]),
         settings=options["settings"],
         options=merge(recipe_sections(TrainOptions, options), options["options"] or {}),
