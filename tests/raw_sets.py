@@ -231,6 +231,30 @@ PAIRED: dict[str, tuple[Names, int, tuple[str, tuple[str, ...]], set[str | None]
         ("img_00.png", ("mask_00.png",)),
         {None},
     ),
+    "TN3K": (
+        spread("tn3k/{trainval,test}-{image,mask}/000{0,1,2}.jpg"),
+        6,
+        ("tn3k/trainval-image/0001.jpg", ("tn3k/trainval-mask/0001.jpg",)),
+        {"train", "test"},
+    ),
+    "folders of two hospitals": (
+        spread("{north,south}_{images,masks}/{0,1,2}.png"),
+        6,
+        ("south_images/2.png", ("south_masks/2.png",)),
+        {None},
+    ),
+    "nnU-Net with labels to test on, of the same names": (
+        spread("{images,labels}{Tr,Ts}/h_00{0,1,2}.png"),
+        6,
+        ("imagesTs/h_001.png", ("labelsTs/h_001.png",)),
+        {"train", "test"},
+    ),
+    "a mask called nothing else beside the picture of the folder's name": (
+        spread("P{1,2,3}/mask.png", "P1/P1.png", "P2/P2.png", "P3/P3.png"),
+        3,
+        ("P2/P2.png", ("P2/mask.png",)),
+        {None},
+    ),
     "Synapse's names": (
         spread("img/img000{0,1,2}.png", "label/label000{0,1,2}.png"),
         3,

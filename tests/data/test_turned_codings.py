@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
@@ -116,3 +117,13 @@ def test_the_frame_of_a_mask() -> None:
     assert frame_of(np.eye(24, dtype=np.uint8)) == 0  # two corners are no frame
     assert frame_of(np.ones((24, 24, 3), np.uint8)) is None
     assert frame_of(np.ones((2, 24), np.uint8)) is None
+
+
+@pytest.mark.parametrize(("name", "words"), [("{}.png", "as soft edges leave it"), ("{}.jpg", "as JPEG leaves it")])
+def test_too_soft_edges_are_called_so(name: str, words: str) -> None:
+    masks = [cv2.resize(disks(1, 0, 255)[0], (256, 256), interpolation=cv2.INTER_NEAREST) for _ in range(6)]
+    masks = [cv2.GaussianBlur(mask, (0, 0), 0.7 if at < 3 else 8) for at, mask in enumerate(masks)]
+    files = [mask_values(RawMask(mask, lossy=".jpg" in name), name.format(at)) for at, mask in enumerate(masks)]
+    with pytest.raises(DataError, match="--labels 0-127=background,128-255=NAME") as caught:
+        read_by_evidence(files)
+    assert words in str(caught.value)

@@ -156,6 +156,9 @@ def _black_and_white(values: Values, total: Mapping[int, int]) -> Reading | None
         return Reading(LabelRule(values={0: 0, WHITE: 1}, reason=reason), ClassTable())
     if noisy:
         if others:
+            smooth = [at for at in others if len(values.each[at]) > _FEW_IDS]
+            if len(smooth) == len(others):
+                raise DataError(_smooth(values, smooth))
             few, many = sorted(([*noisy, *white], others), key=len)
             raise DataError(_two_codings(values, many, few, {0, WHITE}))
         if (level := third_level(values, noisy)) is not None:
@@ -297,6 +300,19 @@ def _two_codings(values: Values, many: Sequence[int], few: Sequence[int], usual:
     cure = _CURE if len(few) == 1 else _CURE.replace("that file", "those files")
     return (
         f"the masks do not agree: {what}{some(names, 3)} {'holds' if len(few) == 1 else 'hold'} {listed(odd)}; {cure}"
+    )
+
+
+def _smooth(values: Values, odd: Sequence[int]) -> str:
+    """A line on masks that are mostly black and white with noise, of which some have too much gray for that."""
+    names = some([values.files[at].name for at in odd], 3)
+    kinds = {format_name(values.files[at].name) for at in odd if values.files[at].lossy}
+    why = f"as {' and '.join(sorted(kinds))} leaves it" if kinds else "as soft edges leave it"
+    fullest = max(len(values.each[at]) for at in odd)
+    return (
+        f"the masks are black and white with gray between, {why}, and {names} {'has' if len(odd) == 1 else 'have'} too much of it "
+        f"(up to {fullest} values) to be sure of two classes: say --labels 0-127=background,128-255=NAME where there are two, or "
+        "save masks as PNG with one value per class"
     )
 
 

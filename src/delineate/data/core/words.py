@@ -72,6 +72,7 @@ _IMAGES = frozenset(
 _MASKS = frozenset(
     {"mask", "masks", "label", "labels", "annotation", "annotations", "annot", "annots", "anno", "annos", "ann", "anns"}
     | {"groundtruth", "groundtruths", "truth", "truths", "gt", "gts", "seg", "segs", "segmentation", "segmentations"}
+    | {"msk", "msks"}
 )
 _MASKS_AT_THE_END = frozenset(
     {"lesion", "lesions", "manual", "manuals", "target", "targets", "reference", "references"}
@@ -91,10 +92,12 @@ _OTHERS = frozenset(
 _SPLITS: dict[str, Split] = {
     **SPLIT_NAMES,
     "tr": "train",
+    "trainval": "train",
     "trainset": "train",
     "traindataset": "train",
     "valset": "val",
     "valdataset": "val",
+    "va": "val",
     "ts": "test",
     "testset": "test",
     "testdataset": "test",
@@ -123,7 +126,7 @@ _SEPARATORS = re.compile(r"[\W_]+")
 
 _MASK_WORD = (
     r"segmentation|ground[-_ ]?truth|annotation|1st[-_ ]?(?:manual|ho|observer)|manual[-_ ]?1?"
-    r"|annot|anno|labels?|masks?|lesion|seg|gt|ah|(?:rater|observer|annotator|reader|expert)[-_ ]?1"
+    r"|annot|anno|labels?|masks?|msk|lesion|d?seg|gt|ah|(?:rater|observer|annotator|reader|expert)[-_ ]?1"
 )
 _RATER_WORD = r"2nd[-_ ]?(?:manual|ho|observer)|manual[-_ ]?2|vk|(?:rater|observer|annotator|reader|expert)[-_ ]?[2-9]"
 _INSTANCE_WORD = r"instances?|inst"
@@ -205,7 +208,7 @@ def folder_word(name: str) -> Word:
     telling = _TELLING[role]
     rest = tuple(token for token in tokens if token not in telling)
     split = next((_SPLITS[token] for token in tokens if token in _SPLITS), None)
-    if split and set(tokens) & {"tr", "ts"} and role is Role.NONE:
+    if split and set(tokens) & {"tr", "va", "ts"} and role is Role.NONE:
         split = next((_SPLITS[token] for token in tokens if token in SPLIT_NAMES), None)
     known = all(token in _PLAIN or token.isdigit() or len(token) == 1 for token in rest)
     return Word(role, known, split, known and split is not None, tokens, rest)
@@ -272,8 +275,9 @@ def mask_stem(stem: str) -> str:
 @lru_cache(maxsize=200_000)
 def image_stem(stem: str) -> str:
     """An image's stem without what only says that it is one: `a_image`, `img_a`, `a_0000`, `a_training` → a."""
-    match = _IMAGE_END.match(_OME.sub("", stem))
-    return _IMAGE_START.sub("", (match["base"] or "") if match else _OME.sub("", stem))
+    stem = _OME.sub("", stem)
+    match = None if stem.isdigit() else _IMAGE_END.match(stem)  # `0000` alone is a number, no channel
+    return _IMAGE_START.sub("", (match["base"] or "") if match else stem)
 
 
 def starts_as_mask(stem: str) -> bool:

@@ -42,8 +42,8 @@ from delineate.data.layouts.split_lists import drop_masks, read_lists
 
 __all__ = ["LAYOUT", "LOOKED_AT", "PICTURES", "Found", "find_array_files", "find_packed"]
 
-_IMAGE_ARRAYS = ("image", "img", "images", "data")
-_LABEL_ARRAYS = ("label", "labels", "mask", "masks", "gt", "seg")
+_IMAGE_ARRAYS = ("image", "img", "images", "imgs", "data")
+_LABEL_ARRAYS = ("label", "labels", "mask", "masks", "gt", "gts", "seg")
 LAYOUT, PICTURES = "packed slices and volumes", "pictures in arrays"
 LOOKED_AT = 16
 """Pictures whose values are read to learn the range of a set's floats."""

@@ -73,6 +73,9 @@ def find_case_folders(items: Sequence[Item], root: Path) -> Pictures | None:
     labeled = [case for case in cases if case.masks]
     if not labeled or not all(case.channels and _has_names(case) for case in labeled):
         return None
+    _of_own_name(cases)
+    if not any(case.base for case in labeled):
+        _called_by_words([case for case in cases if not case.masks])
     held = Counter(name for case in labeled for name in case.channels)
     names = sorted(name for name, number in held.items() if 2 * number > len(labeled))
     if not names:
@@ -97,8 +100,9 @@ def find_case_folders(items: Sequence[Item], root: Path) -> Pictures | None:
     whole_cases = [case for case in labeled if case not in several and all(name in case.channels for name in names)]
     # One split around all cases divides nothing: `BraTS20_Training_001` is the name of a case.
     made, stems = _cases(root, whole_cases, names, split if len(whole) > 1 else lambda item: None)
-    images = [item for case in cases for item in case.files if item not in case.masks]
-    masks = [item for case in cases for item in case.masks]
+    told = [*labeled, *bare, *away]  # what is of no case is told as not used
+    images = [item for case in told for item in case.files if item not in case.masks]
+    masks = [item for case in told for item in case.masks]
     used = {item.path for case in labeled for item in (*case.channels.values(), *case.masks)}
     spelled = tuple(_spelled(labeled[0], name) if name in labeled[0].channels else name for name in names)
     return Pictures(
@@ -111,6 +115,25 @@ def find_case_folders(items: Sequence[Item], root: Path) -> Pictures | None:
         stems=stems,
         channels=spelled if len(names) > 1 else (),
     )
+
+
+def _of_own_name(cases: Sequence[CaseFiles]) -> None:
+    """A single image beside a mask that is called nothing else is its image, whatever its name: `Patient_01/Patient_01`, `GT`. One
+    in a folder of its name without mask is such a case, too."""
+    labeled = [case for case in cases if case.masks]
+    alone = all(len(case.channels) == 1 and not case.base and case.parts and not case.strange for case in labeled)
+    if not alone or not len({name for case in labeled for name in case.channels}) == len(labeled) > 1:
+        return
+    for case in cases:
+        file = case.files[0]
+        if case.masks or (len(case.files) == 1 and case.parts[-1:] == (file.stem,)):
+            case.base, case.channels = file.stem, {"image": file}
+
+
+def _called_by_words(cases: Sequence[CaseFiles]) -> None:
+    """Where masks are called `segmentation` and nothing else, so are channels: a lone `imaging` is that of a case without mask."""
+    for case in cases:
+        case.base, case.channels = "", {item.stem.casefold(): item for item in case.files}
 
 
 def _of_folder(parts: tuple[str, ...], members: Sequence[Item]) -> list[CaseFiles]:
@@ -140,7 +163,8 @@ def _is_mask(item: Item) -> bool:
     if item.source == CHOSEN:
         return item.role is Role.MASK
     end = ending(item.stem)
-    return end is not None and end.role is Role.MASK
+    told = item.role in (Role.INSTANCES, Role.OTHER)  # by a folder: KiTS keeps single kidneys in `instances/`
+    return end is not None and end.role is Role.MASK and not told
 
 
 def _is_image(item: Item) -> bool:

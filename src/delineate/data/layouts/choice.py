@@ -48,8 +48,9 @@ def choose(items: Sequence[Item], split: Split, root: Path) -> Chosen | None:
     if not images or not kinds:
         return None
     _refuse_two_formats(images, root)
-    images = _chosen_images(images, root)
-    found = {name: pair(images, masks, split) for name, masks in kinds.items()}
+    own = _of_one_name(images, kinds, split)
+    images = [item for members in own.values() for item in members] if own else _chosen_images(images, root)
+    found = {name: pair(own.get(name, images), masks, split) for name, masks in kinds.items()}
     taken = _chosen_kinds(found, root)
     pairs = [found[name] for name in taken]
     masks = [item for name in taken for item in kinds[name]]
@@ -73,6 +74,26 @@ def _kinds(items: Sequence[Item], role: Role) -> Kinds:
     if len(kinds) > _MOST:
         return {role.value: [item for members in kinds.values() for item in members]}
     return dict(kinds)
+
+
+def _of_one_name(images: Sequence[Item], kinds: Kinds, split: Split) -> Kinds:
+    """Kind of masks → the images in the folder that is called as theirs (`north_images`, `north_masks`), where there are several
+    such folders: picture 7 of one is not that of the other. Empty where folders do not tell.
+
+    Masks that the user has named decide by themselves. Else every folder of images must have its masks, but for parts to test on.
+    """
+    by_name: Kinds = defaultdict(list)
+    for item in images:
+        by_name[item.rest].append(item)
+    named = {kind: {mask.rest for mask in masks} for kind, masks in kinds.items()}
+    if len(by_name) < 2 or not all(
+        len(rests) == 1 and "" not in rests and rests <= by_name.keys() for rests in named.values()
+    ):
+        return {}
+    own = {kind: by_name[next(iter(rests))] for kind, rests in named.items()}
+    masked = {rest for rests in named.values() for rest in rests}
+    others = [item for rest, members in by_name.items() if rest not in masked for item in members]
+    return own if CHOSEN in own or all(split(item) == "test" for item in others) else {}
 
 
 def _chosen_images(images: Sequence[Item], root: Path) -> list[Item]:

@@ -20,6 +20,7 @@ from delineate.data.formats.registry import reads_volume
 from delineate.data.layouts.annotations.found import Unmarked
 from delineate.data.layouts.annotations.sets import find_annotated, named_files
 from delineate.data.layouts.archive_sets import Found, find_array_files, find_packed
+from delineate.data.layouts.asides import told_aside
 from delineate.data.layouts.case_folders import LAYOUT as CASE_FOLDERS
 from delineate.data.layouts.case_folders import find_case_folders
 from delineate.data.layouts.choice import quoted
@@ -331,12 +332,18 @@ def _pairs(tree: Tree, files: Sequence[File], selection: Selection, opening: boo
     classes = selection.classes or found.classes
     if classes and not any(finding.severity == "error" for finding in findings):
         match = Match("", cases, findings, origin, root=root, channels=found.channels)
-        return _by_class(tree, match, classes, bare, called=not selection.classes)
+        return _with_asides(tree, _by_class(tree, match, classes, bare, called=not selection.classes))
     if not volumes and not any(finding.severity == "error" for finding in findings):
         findings += other_or_background(root, cases)
         findings += check_alike(root, cases, found, items)
     layout = CASE_FOLDERS if by_case else VOLUMES if volumes else _layout(found)
-    return _complete(tree, Match(layout, cases, findings, origin, root=root, channels=found.channels), bare)
+    match = Match(layout, cases, findings, origin, root=root, channels=found.channels)
+    return _with_asides(tree, _complete(tree, match, bare))
+
+
+def _with_asides(tree: Tree, match: Match) -> Match:
+    match.findings += told_aside(tree, bool(match.split_origin), bool(match.grouping))
+    return match
 
 
 def _of_other_tasks(tree: Tree, files: Sequence[File]) -> set[File]:

@@ -24,6 +24,7 @@ from delineate.data.core.words import (
     starts_as_mask,
     tokens_of,
 )
+from delineate.data.formats.registry import reads_volume
 from delineate.data.layouts.tree import File
 
 __all__ = ["CHOSEN", "Item", "as_role", "assign", "split_levels", "split_of"]
@@ -32,7 +33,7 @@ CHOSEN = "chosen"
 """The source of what the user has named."""
 _LOSSY = frozenset({".jpg", ".jpeg", ".webp", ".avif", ".jp2"})
 _ARRAY = ".npy"
-_SEQUENCE = re.compile(r"[-_ .]4d$", re.IGNORECASE)
+_SEQUENCE = re.compile(r"[-_ .](?:4d|sequence|cine)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,9 @@ def assign(files: Sequence[File]) -> list[Item]:
     for file in files:
         by_folder[file.parts].append(file)
     items: list[Item] = []
+    twos = _twos(by_folder)
     for parts, members in by_folder.items():
-        items += _of_folder(parts, members, inside, masked)
+        items += twos.get(parts) or _of_folder(parts, members, inside, masked)
     return items
 
 
@@ -86,7 +88,30 @@ def as_role(file: File, role: Role, folder: str = "") -> Item:
     """A file that the user has named, in that role; `folder`: the folder by which it was named."""
     at = next((at for at, name in enumerate(file.parts) if name == folder), None)
     kept = tuple(name for index, name in enumerate(file.parts) if index != at and not _tells(name))
-    return Item(file, role, CHOSEN, folder, kept)
+    word = folder_word(folder)
+    return Item(file, role, CHOSEN, folder, kept, " ".join(word.rest) if word.role is role else "")
+
+
+def _twos(by_folder: Mapping[tuple[str, ...], Sequence[File]]) -> dict[tuple[str, ...], list[Item]]:
+    """Folders of one picture and one mask that is called nothing else, where there are several: `P1/P1.png`, `P1/mask.png`.
+
+    Volumes are gathered by `case_folders`.
+    """
+    found: dict[tuple[str, ...], list[Item]] = {}
+    for parts, members in by_folder.items():
+        masks = [file for file in members if (end := ending(file.stem)) and end.role is Role.MASK and not end.base]
+        images = [file for file in members if ending(file.stem) is None and image_stem(file.stem)]
+        telling = any(folder_word(name).role is not Role.NONE for name in parts)
+        if (
+            parts
+            and not telling
+            and len(members) == 2
+            and len(masks) == len(images) == 1
+            and not reads_volume(masks[0].path)
+        ):
+            mask = Item(masks[0], Role.MASK, f"*{masks[0].stem}", "", parts)
+            found[parts] = [Item(images[0], Role.IMAGE, "beside", "", parts), mask]
+    return found if len(found) > 1 else {}
 
 
 def _tells(name: str) -> bool:
@@ -179,8 +204,11 @@ def _by_ending(members: Sequence[File], role: Role) -> dict[File, tuple[Role, st
     if role is Role.NONE and not any(one is Role.MASK for one, _ in found.values()):
         found |= _by_suffix([file for file in members if file not in found])
     others = [file for file in members if file not in found]
-    # The whole sequence beside frames of it that have masks, as ACDC has it: `patient001_4d`.
-    images = {file: (Role.OTHER, "*_4d") if _SEQUENCE.search(file.stem) else (Role.IMAGE, "beside") for file in others}
+    # The whole sequence beside frames of it that have masks: `patient001_4d` (ACDC), `_sequence` (CAMUS), `_CINE` (M&Ms-2).
+    images = {
+        file: (Role.OTHER, "*_4d") if _SEQUENCE.search(file.stem) and file.stem not in based else (Role.IMAGE, "beside")
+        for file in others
+    }
     return found | images if any(one is Role.MASK for one, _ in found.values()) else found
 
 

@@ -15,13 +15,25 @@ from delineate.data.formats.archives import packed_stem
 from delineate.data.formats.frames import without_frame
 from delineate.data.formats.registry import image_suffix, volume_suffix
 
-__all__ = ["VOC_LISTS", "Names", "apply_lists", "drop_masks", "has_lists", "left_out_by_voc", "names_of", "read_lists"]
+__all__ = [
+    "NESTED",
+    "VOC_LISTS",
+    "Names",
+    "apply_lists",
+    "drop_masks",
+    "has_lists",
+    "left_out_by_voc",
+    "names_of",
+    "read_lists",
+]
 
 Names = Mapping[str, Sequence[str]]
 """What a list may say → ids of the cases it means."""
 
 VOC_LISTS = "ImageSets/Segmentation"
 """Where Pascal VOC keeps its lists."""
+NESTED = ("imagesets", "splits", "split", "lists")
+"""Folders in which lists lie where there are none beside the images; in lower case."""
 _COLUMNS = re.compile(r"[\t,;]| (?=\S+$)")
 """What stands between the names of an image and its mask in one line."""
 
@@ -37,6 +49,9 @@ def apply_lists(root: Path, cases: Sequence[Case]) -> tuple[list[Case], list[Fin
     names = names_of(cases)
     cases, findings = drop_masks([path for path in files if path.stem.lower() in UNLABELED], cases, names)
     if not lists:
+        lists, faults = _nested_lists(root, names)
+        findings += faults
+    if not lists:
         return cases, findings
     found, faults = read_lists(lists, names, one_each=True)
     rest: Split | None = None if "train" in lists.values() else "train"
@@ -47,6 +62,36 @@ def apply_lists(root: Path, cases: Sequence[Case]) -> tuple[list[Case], list[Fin
             Finding("note", f"{count(len(unlisted), 'case is', 'cases are')} in no list and not used: {some(unlisted)}")
         )
     return [case.model_copy(update={"split": splits[case.id]}) for case in cases], findings + faults
+
+
+def _nested_lists(root: Path, names: Names) -> tuple[dict[Path, Split], list[Finding]]:
+    """The lists in a folder `splits`, `lists` or `ImageSets` of the root, where one folder has some and they name nothing but cases
+    of the set; else a warning that they are not used."""
+    inner = [path for path in sorted(root.iterdir()) if path.name.lower() in NESTED and path.is_dir()]
+    held = [
+        {
+            path: SPLIT_NAMES[path.stem.lower()]
+            for path in sorted(each.glob("*.txt"))
+            if path.stem.lower() in SPLIT_NAMES
+        }
+        for each in inner
+    ]
+    held = [lists for lists in held if lists]
+    if not held:
+        return {}, []
+    shown = some([path.relative_to(root).as_posix() for lists in held for path in lists], 3)
+    why = "they lie in several folders"
+    if len(held) == 1:
+        try:
+            _, faults = read_lists(held[0], names, one_each=True)
+        except DataError as error:
+            why = str(error)
+        else:
+            if not faults:
+                return held[0], []
+            why = faults[0].text
+    cure = "put lists of names that are here beside the images: train.txt, val.txt, test.txt"
+    return {}, [Finding("warning", f"{shown} not used: {why}", cure)]
 
 
 def _voc_lists(root: Path) -> list[Path]:

@@ -23,6 +23,8 @@ __all__ = ["DEPTH", "File", "Tree", "image_files", "lost_links", "volume_files",
 
 _TEXTS = (".txt", ".csv", ".tsv", ".json", ".md", ".yaml", ".yml", ".xml", ".html", ".pdf", ".xlsx")
 """Endings of files that lie beside images and are none."""
+_OF_SYSTEMS = frozenset({"@eadir", "#recycle", "#snapshot", "$recycle.bin", "system volume information", "lost+found"})
+"""Folders that storage systems put anywhere, with small copies and deleted files in them."""
 DEPTH = 7
 """Folders within folders that are looked into."""
 
@@ -99,6 +101,7 @@ def _entries(
 ) -> Iterator[tuple[Path, tuple[str, ...]]]:
     with os.scandir(folder) as found:
         names = sorted(entry.name for entry in found if not entry.name.startswith((".", "__")))
+    names = [name for name in names if name.lower() not in _OF_SYSTEMS]
     for name in names:
         path = folder / name
         yield path, parts

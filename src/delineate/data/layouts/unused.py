@@ -10,6 +10,7 @@ from delineate.data.core.findings import Finding, count, some
 from delineate.data.core.words import Role, folder_word
 from delineate.data.formats.registry import reads_volume
 from delineate.data.layouts.pictures import Pictures
+from delineate.data.layouts.split_lists import NESTED, has_lists
 from delineate.data.layouts.tree import File, Tree
 from delineate.data.layouts.unread import tables_of
 
@@ -34,6 +35,7 @@ def unused(tree: Tree, found: Pictures, bare: Sequence[File], volumes: bool) -> 
     idle: dict[tuple[str, ...], None] = {}
     for parts in tree.folders:
         lists = parts[-1].lower() == _LISTS or (len(parts) > 1 and parts[-2].lower() == _LISTS)
+        lists = lists or (len(parts) == 1 and parts[0].lower() in NESTED and bool(has_lists(tree.root / parts[0])))
         if tree.root.joinpath(*parts) not in above and not lists and not _inside(parts, idle):
             idle[parts] = None
     findings = []
