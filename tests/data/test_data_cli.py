@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from delineate.cli import data
 from delineate.common.errors import DataError
 from delineate.data.core.manifest import Manifest
+from delineate.data.doctor.check import check
 from scanner import noise, write_series
 
 
@@ -128,3 +130,29 @@ def test_files_are_checked_as_predict_takes_them(tmp_path: Path) -> None:
     assert "error:" in result.output
     with pytest.raises(DataError, match="--masks is for a data set; give its folder, or leave --masks out"):
         CliRunner().invoke(data.app, ["check", *files, "--masks", "x"], catch_exceptions=False)
+
+
+def test_of_many_alike_the_first_are_shown(make_pairs: Callable[..., Path], tmp_path: Path) -> None:
+    root = make_pairs([f"s{number:02}" for number in range(30)])
+    for number in range(3, 30):
+        (root / "masks" / f"s{number:02}.png").write_bytes(b"")
+    page = tmp_path / "page.html"
+    result = CliRunner().invoke(data.app, ["check", str(root), "--report", str(page)])
+    assert result.exit_code == 2
+    assert result.output.count("is empty (zero bytes)") == 5
+    assert "22 more like these; --report FILE lists all of them" in result.output
+    assert page.read_text(encoding="utf-8").count("is empty (zero bytes)") == 27
+
+
+def test_volumes_of_two_codings_are_not_sent_to_fix(tmp_path: Path) -> None:
+    nibabel = pytest.importorskip("nibabel")
+    for number in range(4):
+        for kind, value in (("images", 90), ("masks", 1 if number else 255)):
+            voxels = np.zeros((6, 6, 4), np.uint8)
+            voxels[2:4, 2:4] = value
+            path = tmp_path / kind / f"c{number}.nii.gz"
+            path.parent.mkdir(exist_ok=True)
+            nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), path)
+    found = next(finding for finding in check(tmp_path).findings if "some masks hold 0 and 1" in finding.text)
+    assert "--labels 1=NAME,255=NAME" in found.mend
+    assert "--fix" not in found.mend

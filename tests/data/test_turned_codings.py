@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from delineate.common.errors import DataError
 from delineate.data.core.label_reading import Reading, read_by_evidence, read_by_table
 from delineate.data.core.label_table import labels_of_text
+from delineate.data.core.manifest import IGNORE
 from delineate.data.core.mask_values import MaskValues, RawMask, frame_of, mask_values
 from delineate.data.doctor.check import check
 from delineate.data.formats.registry import read_raw_labels
@@ -127,3 +128,11 @@ def test_too_soft_edges_are_called_so(name: str, words: str) -> None:
     with pytest.raises(DataError, match="--labels 0-127=background,128-255=NAME") as caught:
         read_by_evidence(files)
     assert words in str(caught.value)
+
+
+def test_ignored_pixels_up_to_the_frame_are_told() -> None:
+    found = read(disks(6, 255, 0, 1))
+    assert found.rule.index_of(255) == IGNORE
+    assert "--labels 255=background,0=NAME,1=NAME" in found.doubt
+    few = [np.where(np.arange(24) < 2, 255, mask).astype(np.uint8) for mask in disks(6, 0, 1, 2)]
+    assert read(few).doubt == ""

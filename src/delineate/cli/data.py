@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,6 +30,10 @@ app = typer.Typer(no_args_is_help=True, help="Check a dataset before training, c
 _OF_SETS = ("images", "masks", "labels", "codes", "group_by", "unmarked")
 """Options that say something of images with masks."""
 _COLORS = {"error": "bold red", "warning": "yellow", "note": "cyan"}
+_NAMES = re.compile(r"\S*[/\\]\S*|\d\S*")
+"""What differs between findings of one kind: paths and numbers."""
+_MOST_ALIKE, _SHOWN_ALIKE = 8, 5
+"""Of more findings of one kind than these, so many are printed."""
 
 
 @app.command(cls=Verb)
@@ -282,7 +287,7 @@ def _show(report: CheckReport, console: Console) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    _show_findings(report.findings, console)
+    _show_findings(report.findings, console, "; --report FILE lists all of them")
     if report.rows:
         table = Table(title=escape(str(report.folder)), show_header=False, title_justify="left")
         table.add_column(style="bold", no_wrap=True)
@@ -294,14 +299,22 @@ def _show(report: CheckReport, console: Console) -> None:
         console.print("[green]ready to train on[/]")
 
 
-def _show_findings(findings: Iterable[Finding], console: Console) -> None:
+def _show_findings(findings: Iterable[Finding], console: Console, where_all: str = "") -> None:
+    """All kinds of findings; of many that differ in names and numbers alone, the first ones, and `where_all` of them are."""
     from rich.markup import escape
 
+    kinds: dict[tuple[str, str], list[Finding]] = {}
     for finding in findings:
-        color = _COLORS[finding.severity]
-        console.print(f"[{color}]{finding.severity}:[/] {escape(finding.text)}", highlight=False, soft_wrap=True)
-        if finding.mend:
-            console.print(f"  → {escape(finding.mend)}", highlight=False, soft_wrap=True)
+        kinds.setdefault((finding.severity, _NAMES.sub("", finding.text)), []).append(finding)
+    for alike in kinds.values():
+        shown = alike if len(alike) <= _MOST_ALIKE else alike[:_SHOWN_ALIKE]
+        for finding in shown:
+            color = _COLORS[finding.severity]
+            console.print(f"[{color}]{finding.severity}:[/] {escape(finding.text)}", highlight=False, soft_wrap=True)
+            if finding.mend:
+                console.print(f"  → {escape(finding.mend)}", highlight=False, soft_wrap=True)
+        if more := len(alike) - len(shown):
+            console.print(f"  … and {more} more like these{where_all}", highlight=False, soft_wrap=True)
 
 
 def _show_parts(manifest: Manifest, console: Console) -> None:

@@ -249,7 +249,7 @@ def _reading(manifest: Manifest, masks: Mapping[str, Sequence[MaskValues]], find
         return None
     findings += [Finding("note", note) for note in reading.notes if reading.rule.threshold is None]
     if reading.doubt:
-        findings.append(Finding("warning", reading.doubt, "look at them, and mend those that are"))
+        findings.append(Finding("warning", reading.doubt, "look at a few of the masks"))
     return reading
 
 

@@ -20,6 +20,8 @@ _LEAST = 3
 """Fewer masks tell nothing of what is usual."""
 _ALL = 0.9
 """Where so large a share of the masks is turned, that is how the set is coded."""
+_MOST_IGNORED = 0.5
+"""So much is hardly left out of training on purpose."""
 _FEW = 0.1
 """So few turned masks are not like the rest."""
 
@@ -27,13 +29,14 @@ _FEW = 0.1
 def check_background(values: Values, rule: LabelRule) -> str:
     """A line on the few masks that seem to be turned; '' where there are none.
 
-    Nothing is said of label ids of several classes: there, 0 may be a class like the others.
+    Of label ids of several classes nothing is said: there, 0 may be a class like the others; but that most of the pixels are
+    ignored, up to the frame, is.
     Raises `DataError` where nearly all masks are turned.
     """
-    if rule.values is not None and len(rule.values) > 2 and rule.index_of(255) in (None, IGNORE):
-        return ""
     frames = [file.frame_by(values.coding) for file in values.files]
     marked = [at for at, counts in enumerate(values.each) if len(counts) > 1]
+    if rule.values is not None and len(rule.values) > 2 and rule.index_of(255) in (None, IGNORE):
+        return _ignored(values, rule, [frames[at] for at in marked])
     turned = [at for at in marked if _is_turned(frames[at], values.each[at], rule)]
     if len(marked) < _LEAST or not turned:
         return ""
@@ -45,6 +48,18 @@ def check_background(values: Values, rule: LabelRule) -> str:
     names = some([values.files[at].name for at in turned], 3)
     what = count(len(turned), "mask is", "masks are")
     return f"{what} filled up to the frame, with a patch of background inside: are black and white exchanged? ({names})"
+
+
+def _ignored(values: Values, rule: LabelRule, frames: Sequence[int | None]) -> str:
+    """A line where ignored pixels fill the frames and are more than half of all: they may be the background, and 0 a class."""
+    outside = sum(frame is not None and rule.index_of(frame) == IGNORE for frame in frames)
+    total = values.total()
+    share = total.get(IGNORE, 0) / sum(total.values())
+    if len(frames) < _LEAST or outside < _ALL * len(frames) or share < _MOST_IGNORED:
+        return ""
+    named = ",".join(f"{value}=NAME" for value in total if value != IGNORE)
+    where = f"fills the frame of {outside} of {len(frames)} masks"
+    return f"255 is ignored, and {where}: if it is the background, say --labels 255=background,{named}"
 
 
 def _is_turned(frame: int | None, counts: Mapping[int, int], rule: LabelRule) -> bool:

@@ -160,7 +160,9 @@ def _examined(
         report.findings += unseen_classes(report.shares) + _label_oddities(report, manifest, census)
     if unmixed is not None:
         text = "some masks hold 0 and 1, others 0 and 255"
-        report.findings.append(Finding("note", text, "`--fix` writes them alike, if 1 and 255 mean the same"))
+        fix = "`--fix` writes them alike" if not any(fact.planes for fact in census.facts.values()) else ""
+        mend = f"if 1 and 255 mean the same, --labels 1=NAME,255=NAME says so{f', and {fix}' if fix else ''}"
+        report.findings.append(Finding("note", text, mend))
     report.findings += _image_oddities(report, census)
     report.findings += odd_volumes(census)
     if any(is_volume(manifest, case) for case in manifest.cases):
