@@ -221,14 +221,13 @@ def test_two_annotations_of_one_task_are_refused(root: Path) -> None:
     ("name", "content", "message"),
     [
         ("ann/a.png.json", '{"objects": [{"geometryType": "polygon"}]}', r"a\.png\.json holds objects of Supervisely"),
-        ("a.geojson", '{"type": "FeatureCollection"}', r"a\.geojson holds shapes in GeoJSON"),
         (
             "Annotations/a.xml",
             "<annotation><object><bndbox></bndbox></object></annotation>",
             r"boxes in Pascal VOC's XML",
         ),
     ],
-    ids=["Supervisely", "QuPath", "VOC boxes"],
+    ids=["Supervisely", "VOC boxes"],
 )
 def test_files_of_other_tools_are_refused_by_name(name: str, content: str, message: str, root: Path) -> None:
     (root / name).parent.mkdir(exist_ok=True)

@@ -23,8 +23,9 @@ from delineate.data.cases.census import examine
 from delineate.data.cases.large import LargeMask
 from delineate.data.cases.large_facts import counted_by_rows
 from delineate.data.core.input_spec import InputSpec
-from delineate.data.core.manifest import Manifest
+from delineate.data.core.manifest import ClassTable, Manifest
 from delineate.data.core.mask_values import mask_values
+from delineate.data.formats.composed_mask import ComposedMask
 from delineate.data.formats.registry import open_image
 from delineate.data.formats.tiff_picture import TiffPicture
 from delineate.data.layouts.source import as_source
@@ -32,6 +33,8 @@ from delineate.data.loading.open_data import open_data
 from delineate.data.loading.patch_loader import PatchLoader
 from delineate.engine.request import TrainRequest
 from delineate.engine.run import train
+from delineate.inference.geojson import write_geojson
+from delineate.inference.outlines import Outlines
 from slides_made import tissue
 
 Maker = Callable[..., TrainRequest]
@@ -152,6 +155,45 @@ def test_a_smaller_size_is_read_and_resized(folder: Path, tmp_path: Path) -> Non
         assert np.array_equal(cache.mask(0)[100:160, 200:290], cache.mask(0)[:, :][100:160, 200:290])
         if spacing == 0.001:
             assert np.array_equal(whole, image[::2, ::2]), "the copy in the file"
+
+
+@pytest.fixture
+def outlined(folder: Path) -> Path:
+    """The same set with outlines in place of masks, as people draw them in QuPath."""
+    for path in sorted((folder / "masks").iterdir()):
+        mask = tifffile.imread(path)
+        outlines = Outlines(WIDTH)
+        outlines.add((mask > 0).astype(np.uint8))
+        write_geojson(folder / f"{path.stem}.geojson", outlines, ClassTable(names=("background", "gland")))
+        path.unlink()
+    (folder / "masks").rmdir()
+    return folder
+
+
+def test_masks_may_be_outlines(outlined: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> Any:
+        raise AssertionError("drawn whole")
+
+    monkeypatch.setattr(ComposedMask, "_pixels", property(refuse))
+    manifest, census = open_data(outlined, seed=0)
+    assert manifest.classes.names == ("background", "gland")
+    samples = census.samples(manifest.cases, manifest.labels)
+    cache = open_with_large(manifest, samples, SPEC, Store.at(tmp_path / "cache"), pytest.fail)
+    for at, sample in enumerate(samples):
+        image = tissue(HEIGHT, WIDTH, int(sample.case.id[1]))
+        image[:300, :300] = 245
+        expected = image[..., 0] < 90
+        assert np.array_equal(cache.mask(at)[:, :], expected)
+        assert int(cache.contents[at].totals[0]) == expected.sum()
+        assert np.array_equal(cache.mask(at)[290:340, 295:310], expected[290:340, 295:310])
+
+
+def test_a_run_on_outlines(outlined: Path, request_for: Maker, recorder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(large_cache, "REGIONS", 2)
+    train(request_for("outlined", data=outlined, steps=2, settings=["input.fit=patch"]), recorder())
+    record = Manifest.load(request_for("outlined").out / "manifest.json")
+    assert record.layout == "GeoJSON outlines"
+    assert (request_for("outlined").out / "validation/scores.csv").exists()
 
 
 class Killed(BaseException):

@@ -205,9 +205,9 @@ def _recognized(tree: Tree, images: str | None, masks: str | None, unmarked: Unm
     named = named_files(tree, masks)
     if named and (match := _annotated(tree, images, unmarked, named)) is not None:
         return match
-    if named and named[0].suffix.lower() in (".json", ".xml"):
+    if named and named[0].suffix.lower() in (".json", ".geojson", ".xml"):
         raise DataError(
-            f"--masks: {named[0]} holds no outlines that are read (of COCO, labelme, CVAT, VIA, Label Studio or YOLO)"
+            f"--masks: {named[0]} holds no outlines that are read (of COCO, labelme, GeoJSON, CVAT, VIA, Label Studio or YOLO)"
         )
     if not tree.images or _names_volumes(tree, images, masks):
         match = _volumes(tree, images, masks)

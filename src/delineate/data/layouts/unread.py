@@ -22,7 +22,6 @@ __all__ = ["tables_of", "unread"]
 _EXPORT = "export them as COCO, or as masks: one PNG for each image, with its name, in a folder masks/"
 _TOOLS = {
     b'"geometryType"': "objects of Supervisely, which are not read",
-    b'"FeatureCollection"': "shapes in GeoJSON, as QuPath writes them, which are not read",
     b"<bndbox>": "boxes in Pascal VOC's XML, which mark no shape",
     b"<polygon>": "outlines in XML that is not CVAT's, which are not read",
 }

@@ -4,6 +4,7 @@
     annotations/instances_train.json#coco:17,1    the same, and 1 is added to each id, since a category has the id 0
     labels/train/a.txt#yolo:640x480               width and height of the image, whose fractions the file holds; class 0 is value 1
     a.json#labelme:polyp=1,wall=2                 the values of the names that the file has
+    a.geojson#geojson:640x480,polyp=1             the same, and the size of the image, which the file does not tell
     annotations.xml#cvat:a.png,polyp=1            the same for one image of several: by its name, as it is written
     a.json#image:                                 the image inside of the file
     a.json#nothing:640x480                        no file, and nothing marked on the image
@@ -20,7 +21,7 @@ from urllib.parse import quote, unquote
 
 __all__ = ["NOTHING", "AnnotationAddress", "size_word"]
 
-_ADDRESS = re.compile(r"(?P<file>.+\.(?:json|txt|xml))#(?P<kind>[a-z]+):(?P<words>[^#/\\]*)", re.IGNORECASE)
+_ADDRESS = re.compile(r"(?P<file>.+\.(?:json|geojson|txt|xml))#(?P<kind>[a-z]+):(?P<words>[^#/\\]*)", re.IGNORECASE)
 _SIZE = re.compile(r"(\d+)x(\d+)")
 
 

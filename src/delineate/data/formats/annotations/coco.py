@@ -14,7 +14,7 @@ from delineate.common.errors import DataError
 from delineate.data.formats.annotations import run_lengths
 from delineate.data.formats.annotations.address import AnnotationAddress
 from delineate.data.formats.annotations.drawing import LARGEST, Drawing
-from delineate.data.formats.annotations.outlines import Mark, Outline, Region, Segment, Size, outline
+from delineate.data.formats.annotations.outlines import Mark, Outline, Part, Region, Segment, Size, outline
 from delineate.data.formats.annotations.parsed import Parsed, as_written_by, read_json_file
 
 __all__ = ["KIND", "Category", "CocoFile", "NotCocoError", "Picture", "Runs", "coco_drawing", "parse_coco", "read_coco"]
@@ -72,8 +72,12 @@ class Runs:
 
     lengths: NDArray[np.int64]
 
-    def on(self, size: Size) -> Region:
-        return Region(0, 0, run_lengths.drawn(self.lengths, size))
+    def on(self, size: Size, part: Part | None = None) -> Region:
+        top, left, bottom, right = part or (0, 0, *size)
+        return Region(top, left, run_lengths.drawn(self.lengths, size)[top:bottom, left:right])
+
+    def box(self, size: Size) -> tuple[float, float, float, float]:
+        return 0, 0, *size
 
     def content(self) -> bytes:
         return b"runs" + self.lengths.tobytes()

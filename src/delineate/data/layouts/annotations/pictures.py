@@ -20,7 +20,9 @@ class Pictures:
     def __init__(self, files: Sequence[File]) -> None:
         self._by_name: dict[str, list[File]] = defaultdict(list)
         self._by_folded: dict[str, list[File]] = defaultdict(list)
+        self._by_stem: dict[str, list[File]] = defaultdict(list)
         for file in files:
+            self._by_stem[file.stem].append(file)
             self._by_name[normal(file.path.name)].append(file)
             self._by_folded[normal(file.path.name).casefold()].append(file)
 
@@ -38,6 +40,15 @@ class Pictures:
         files = _best(files, [int(file.path.is_relative_to(near)) for file in files])
         return _best(files, [int(split is not None and split_in(file.parts) == split) for file in files])
 
+    def alike(self, path: Path) -> list[File]:
+        """The images that are called as a file is: `a.png` for a.json and for a.png.json.
+
+        Of several those that share most folders with it, from the root on.
+        """
+        stem = normal(path.stem)
+        files = self._by_stem.get(stem) or self._by_name.get(stem, [])
+        return _best(files, [_shared(file.path.parent.parts, path.parent.parts) for file in files])
+
 
 def split_in(folders: Sequence[str]) -> SplitName | None:
     """The split that the innermost telling folder names."""
@@ -52,6 +63,11 @@ def _agreeing(folders: Sequence[str], wanted: Sequence[str]) -> int:
             break
         number += 1
     return number
+
+
+def _shared(one: Sequence[str], other: Sequence[str]) -> int:
+    """How many folders are the same, from the outermost on."""
+    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 def _best(files: list[File], scores: Sequence[int]) -> list[File]:

@@ -1,4 +1,4 @@
-"""Which kind of outlines a folder holds, if any: COCO's, shapes with names (labelme, CVAT, …), or YOLO's."""
+"""Which kind of outlines a folder holds, if any: COCO's, shapes with names (labelme, GeoJSON, CVAT, …), or YOLO's."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from delineate.data.layouts.tree import File, Tree
 
 __all__ = ["find_annotated", "named_files"]
 
-_ENDINGS = (".json", ".xml")
+_ENDINGS = (".json", ".geojson", ".xml")
 
 
 def named_files(tree: Tree, masks: str | None) -> list[Path]:

@@ -1,5 +1,5 @@
-"""Files of shapes that have the names of their classes: labelme's (one for each image, beside it or in a folder of their own), and
-those of CVAT, the VGG Image Annotator and Label Studio (one for all images)."""
+"""Files of shapes that have the names of their classes: labelme's and GeoJSON (one for each image, beside it or in a folder of its
+own), and those of CVAT, the VGG Image Annotator and Label Studio (one for all images)."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from delineate.common.errors import DataError
 from delineate.data.core.findings import Finding, count, some
 from delineate.data.core.label_table import BACKGROUND, IGNORED, classes_of
 from delineate.data.core.manifest import IGNORE
 from delineate.data.core.words import folder_word, normal
-from delineate.data.formats.annotations import cvat, label_studio, labelme, via
+from delineate.data.formats.annotations import cvat, geojson, label_studio, labelme, via
 from delineate.data.formats.annotations.address import NOTHING, AnnotationAddress, size_word
+from delineate.data.formats.annotations.outlines import Size
 from delineate.data.formats.annotations.parsed import read_json_file
 from delineate.data.formats.annotations.shapes import ShapesOf
+from delineate.data.formats.contract import ANY_SIZE
 from delineate.data.formats.registry import open_image
 from delineate.data.layouts.annotations.found import (
     RULE,
@@ -36,11 +39,14 @@ __all__ = ["Values", "files_of_shapes", "find_shapes"]
 
 _TOOLS = {
     labelme.KIND: "labelme",
+    geojson.KIND: "GeoJSON",
     cvat.KIND: "CVAT",
     via.KIND: "VGG Image Annotator",
     label_studio.KIND: "Label Studio",
 }
-_SPECIAL = {"_background_": 0, BACKGROUND: 0, "__ignore__": IGNORE, IGNORED: IGNORE}
+_FILE_EACH = (labelme.KIND, geojson.KIND)
+"""Kinds of which each image has a file of its own."""
+_SPECIAL = {"_background_": 0, BACKGROUND: 0, "__ignore__": IGNORE, IGNORED: IGNORE, geojson.IGNORED_CLASS: IGNORE}
 """Names that are no classes."""
 
 _NUMBER = re.compile(r"(?P<base>.*[^\W\d_])[-_ ]?\d+")
@@ -54,15 +60,18 @@ class _Read:
 
     shapes: ShapesOf
     image: File
+    size: Size
+    """Of the image: as the file tells it, else as the image itself does."""
 
 
 def files_of_shapes(paths: Sequence[Path]) -> list[ShapesOf]:
     """What those of the files say that are of the first kind found. Raises `DataError` for one of them that is wrong."""
-    jsons = [path for path in paths if path.suffix.lower() == ".json"]
-    beside = [path for path in jsons if _holds(path, b'"shapes"')]
-    if beside:
+    jsons = [path for path in paths if path.suffix.lower() in (".json", ".geojson")]
+    if beside := [path for path in jsons if _holds(path, b'"shapes"')]:
         with ThreadPoolExecutor(4) as pool:
             return list(pool.map(labelme.parse_labelme, beside))
+    if beside := [path for path in jsons if _is_geojson(path)]:
+        return _classified([geojson.read_geojson(path) for path in beside])
     for path in paths:
         if path.suffix.lower() == ".xml" and cvat.looks_like_cvat(_first_bytes(path)):
             return cvat.read_cvat(path)
@@ -79,8 +88,8 @@ def find_shapes(
 ) -> AnnotatedSet:
     """The cases of such files. Raises `DataError` for names of classes that cannot be used.
 
-    labelme writes a file when somebody saves an image. So an image without a file is not labeled yet, and one whose file has no
-    shapes is background. The other tools list all images that they were given; one without shapes is background, too.
+    labelme and QuPath write a file when somebody saves an image. So an image without a file is not labeled yet, and one whose file
+    has no shapes is background. The other tools list all images that they were given; one without shapes is background, too.
     """
     tool = _TOOLS[entries[0].kind]
     values = _values(entries)
@@ -89,13 +98,13 @@ def find_shapes(
     read, findings = _with_images(root, tool, entries, images)
     used = {one.image.path for one in read}
     found = [_labeled(root, one, values) for one in read]
-    if entries[0].kind == labelme.KIND:
+    if entries[0].kind in _FILE_EACH:
         found += [_unlabeled(root, file) for file in images if file.path not in used]
     else:
         findings += unused_images(root, images, used, f"in no file of {tool}")
     cases, notes = cases_of(found, root, unmarked)
     findings += notes + _without_area(root, entries) + _numbered(values)
-    drawings = [(one.image.stem, one.shapes.drawn(values)) for one in read if one.shapes.size]
+    drawings = [(one.image.stem, one.shapes.drawn(values, one.size)) for one in read]
     findings += outside(drawings) + overlaps(drawings)
     findings.insert(0, _read_as(tool, entries))
     origin = "files" if any(entry.split for entry in entries) else "folders"
@@ -120,6 +129,28 @@ def _holds(path: Path, word: bytes) -> bool:
         return False
 
 
+def _is_geojson(path: Path) -> bool:
+    """A file of that name, or another JSON with features."""
+    if path.suffix.lower() == ".geojson":
+        return True
+    return _holds(path, b'"Feature"') and geojson.looks_like_geojson(read_json_file(path))
+
+
+def _classified(entries: list[ShapesOf]) -> list[ShapesOf]:
+    """The entries; raises `DataError` where some shapes have a class and others have none."""
+    of_name: dict[bool, ShapesOf] = {}
+    for entry in entries:
+        for shape in entry.shapes:
+            if shape.segment is not None:
+                of_name.setdefault(shape.name == geojson.UNCLASSIFIED, entry)
+    if len(of_name) > 1:
+        raise DataError(
+            f"{of_name[True].path} has annotations without a class, and there are others that have one "
+            f"({of_name[False].path.name}): give each a class, or remove it"
+        )
+    return entries
+
+
 def _values(entries: Sequence[ShapesOf]) -> Values:
     """Name → value, for all names of shapes that mark an area: from 1 on, in the order of the alphabet."""
     names = {shape.name for entry in entries for shape in entry.shapes if shape.segment is not None}
@@ -132,21 +163,25 @@ def _values(entries: Sequence[ShapesOf]) -> Values:
 def _with_images(
     root: Path, tool: str, entries: Sequence[ShapesOf], images: Sequence[File]
 ) -> tuple[list[_Read], list[Finding]]:
-    """The entries with their images; errors for those that have none, or share one."""
+    """The entries with their images; errors for those that have none, could have several, or share one."""
     pictures = Pictures(images)
-    beside = {(file.path.parent, file.stem): file for file in images}
-    read = []
-    lost = []
+    read, lost, unclear = [], [], []
     for entry in entries:
-        image = _image_of(entry, pictures, beside)
-        if image is None:
-            lost.append(f"{entry.image or entry.path.stem} ({entry.path.relative_to(root).as_posix()})")
+        found = _images_of(entry, pictures)
+        where = f"{entry.image or entry.path.stem} ({entry.path.relative_to(root).as_posix()})"
+        if len(found) == 1:
+            read.append(_Read(entry, found[0], entry.size or _size_of(found[0])))
+        elif found:
+            unclear.append(f"{where}: {some([file.path.relative_to(root).as_posix() for file in found])}")
         else:
-            read.append(_Read(entry, image))
+            lost.append(where)
     findings = []
     if lost:
         text = f"{count(len(lost), 'image')} of {tool} that {'is' if len(lost) == 1 else 'are'} not in {root}: {some(lost, 3)}"
         findings.append(Finding("error", text, "add the images, or remove what the files say of them"))
+    if unclear:
+        text = f"{count(len(unclear), 'image')} of {tool} that could be several files of {root}, such as {unclear[0]}"
+        findings.append(Finding("error", text, "keep one of them, or name the images with --images"))
     by_image: dict[Path, list[_Read]] = defaultdict(list)
     for one in read:
         by_image[one.image.path].append(one)
@@ -163,22 +198,23 @@ def _where(root: Path, entry: ShapesOf) -> str:
     return f"{entry.key} in {path}" if entry.key else path
 
 
-def _image_of(entry: ShapesOf, pictures: Pictures, beside: dict[tuple[Path, str], File]) -> File | None:
-    """The image that is named, or that has the file's name; else the one inside of it."""
+def _images_of(entry: ShapesOf, pictures: Pictures) -> list[File]:
+    """The image that is named, or that has the file's name beside it, or that is inside of the file. GeoJSON names no image."""
+    if entry.kind == geojson.KIND:
+        return pictures.alike(entry.path)
     split = folder_word(entry.split).split
     found = pictures.called(entry.image, entry.path.parent, split) if entry.image else []
-    near = None if entry.key else beside.get((entry.path.parent, normal(entry.path.stem)))
-    if len(found) == 1:
-        return found[0]
-    if near is not None or not entry.embedded:
-        return near
+    if len(found) == 1 or entry.key:
+        return found
+    near = [one for one in pictures.alike(entry.path) if one.path.parent == entry.path.parent]
+    if near or not entry.embedded:
+        return near or found
     address = AnnotationAddress(entry.path, labelme.EMBEDDED)
-    return File(Path(str(address)), (), normal(entry.path.stem))
+    return [File(Path(str(address)), (), normal(entry.path.stem))]
 
 
 def _labeled(root: Path, one: _Read, values: Values) -> Labeled:
-    size = None if one.shapes.size else open_image(one.image.path).shape
-    mask = one.shapes.address(root, values, None if size is None else (size[0], size[1]))
+    mask = one.shapes.address(root, values, one.size)
     presumed: Unmarked = "background" if one.shapes.seen else "unlabeled"
     split = folder_word(one.shapes.split).split or split_in(one.image.parts)
     return Labeled(one.image, str(mask), split, None if one.shapes.marked else presumed)
@@ -186,11 +222,15 @@ def _labeled(root: Path, one: _Read, values: Values) -> Labeled:
 
 def _unlabeled(root: Path, image: File) -> Labeled:
     """An image without a file: the address is of an empty mask, which is read only where the user says background."""
-    size = open_image(image.path).shape
     address = AnnotationAddress(
-        image.path.with_suffix(".json").relative_to(root), NOTHING, (size_word((size[0], size[1])),)
+        image.path.with_suffix(".json").relative_to(root), NOTHING, (size_word(_size_of(image)),)
     )
     return Labeled(image, str(address), split_in(image.parts), "unlabeled")
+
+
+def _size_of(image: File) -> Size:
+    height, width, *_ = open_image(image.path, max_pixels=ANY_SIZE).shape
+    return height, width
 
 
 def _without_area(root: Path, files: Sequence[ShapesOf]) -> list[Finding]:
