@@ -183,7 +183,7 @@ def test_a_file_without_features_is_refused(root: Path) -> None:
 
 
 def test_outlines_of_another_level_of_the_slide_are_told(root: Path) -> None:
-    write(root / "a.geojson", feature("tumor", [4 * x for x in CORNER]))
+    write(root / "a.geojson", feature("tumor", [4 * x for x in CORNER], [4 * x + 1 for x in INNER]))
     for name in "bcd":
         write(root / f"{name}.geojson", feature())
     assert "1 outline lies outside of the picture: a" in " | ".join(opened(root).notes)

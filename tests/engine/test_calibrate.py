@@ -220,7 +220,7 @@ def test_wrong_inputs(run: Path, data: Path, tmp_path: Path, monkeypatch: pytest
     gone = Manifest.load(run / "manifest.json").model_copy(update={"root": str(tmp_path / "gone")})
     other = shutil.copytree(run, tmp_path / "other")
     gone.save(other / "manifest.json")
-    with pytest.raises(DelineateError, match="gone"):
+    with pytest.raises(DelineateError, match="which is not there; restore that folder"):
         api.calibrate(other, device="cpu")
     renamed = Manifest.load(run / "manifest.json").model_copy(update={"classes": ClassTable(names=("background", "x"))})
     renamed.save(other / "manifest.json")

@@ -132,6 +132,7 @@ def calibrate_run(
     folder, artefact = open_run(path, _LOOKED_AT, _NOT_FEW_SHOT)
     with hold_folder(folder.path):
         manifest = Manifest.load(folder.manifest)
+        manifest.check_root(folder.manifest)
         if manifest.classes.names != artefact.classes.names:
             raise DataError(
                 f"{folder.manifest} has other classes than {folder.model}; it is not the manifest of that run"

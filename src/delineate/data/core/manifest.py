@@ -341,6 +341,18 @@ class Manifest(BaseModel):
         manifest._check_names(path)
         return manifest
 
+    def check_root(self, path: Path) -> None:
+        """Check that the data set is where the manifest says.
+
+        Args:
+            path: of the manifest, for the message.
+
+        Raises:
+            DataError: its folder is not there.
+        """
+        if not Path(self.root).is_dir():
+            raise DataError(f"{path} points to {self.root}, which is not there; restore that folder or edit 'root'")
+
     def _check_names(self, path: Path) -> None:
         seen: set[str] = set()
         for case in self.cases:

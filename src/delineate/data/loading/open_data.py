@@ -69,10 +69,7 @@ def open_data(
     across = axis_choice(axis)
     source = as_source(data)
     manifest = source.manifest()
-    if not Path(manifest.root).is_dir():
-        raise DataError(
-            f"{source.path} points to {manifest.root}, which is not there; restore that folder or edit 'root'"
-        )
+    manifest.check_root(source.path)
     if fold is not None:
         manifest = manifest.of_fold(fold)
     elif manifest.folds and not manifest.split("val"):

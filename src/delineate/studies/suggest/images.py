@@ -61,10 +61,7 @@ def list_images(source: DataSource, spec: InputSpec) -> tuple[Manifest, list[str
             raise why
         manifest = source.grouped(_as_manifest(source.path, found))
         notes = list(found.notes)
-    if not Path(manifest.root).is_dir():
-        raise DataError(
-            f"{source.path} points to {manifest.root}, which is not there; restore that folder or edit 'root'"
-        )
+    manifest.check_root(source.path)
     return in_model_order(manifest, spec, source.path), notes
 
 

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from delineate.data.core.findings import Finding, count, some
 from delineate.data.core.manifest import Case, ClassTable
 from delineate.data.core.manifest import Split as SplitName
 from delineate.data.core.naming import unique_names
 from delineate.data.formats.annotations.drawing import Drawing
-from delineate.data.formats.annotations.outlines import Mark, Outline, encloses, hidden
+from delineate.data.formats.annotations.outlines import Mark, Outline, Rings, Segment, encloses, hidden
 from delineate.data.layouts.tree import File
 
 __all__ = [
@@ -124,7 +125,7 @@ def outside(drawings: Iterable[tuple[str, Drawing]]) -> list[Finding]:
     gone: Counter[str] = Counter()
     for name, one in drawings:
         limit = np.array(one.size[::-1])
-        outlines = [each.points for mark in one.marks for each in mark.segments if isinstance(each, Outline)]
+        outlines = [outer for mark in one.marks for each in mark.segments for outer in _outer(each)]
         corners = np.concatenate(outlines) if outlines else np.zeros((0, 2))
         if not ((corners < 0) | (corners > limit)).any():
             continue  # a look at all of them at once, since most pictures have no such outline
@@ -142,6 +143,13 @@ def outside(drawings: Iterable[tuple[str, Drawing]]) -> list[Finding]:
         text = f"{count(number, 'outline leaves', 'outlines leave')} the picture, cut off at its border: {names}"
         findings.append(Finding("note", text))
     return findings
+
+
+def _outer(segment: Segment) -> list[NDArray[np.float64]]:
+    """The outer line of a polygon; none of other shapes."""
+    if isinstance(segment, Rings):
+        return [segment.rings[0]]
+    return [segment.points] if isinstance(segment, Outline) else []
 
 
 def inner_parts(drawings: Iterable[tuple[str, Drawing]]) -> list[Finding]:
