@@ -206,7 +206,7 @@ def encloses(points: NDArray[np.float64], point: NDArray[np.float64]) -> bool:
 
 
 def painted(
-    marks: Iterable[Mark], size: Size, part: Part | None = None, dtype: DTypeLike = None
+    marks: Iterable[Mark], size: Size, part: Part | None = None, dtype: DTypeLike | None = None
 ) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """The marks on an empty picture, 0 where there is none; where they overlap, the later one is on top.
 

@@ -59,7 +59,7 @@ class _DrawnHandle(ComposedMask):
         part: Part = y, x, bottom, right
         top, left, lowest, rightmost = self._boxes.T
         near = (top < bottom) & (lowest > y) & (left < right) & (rightmost > x)
-        marks = [self._drawing.marks[at] for at in np.flatnonzero(near)]
+        marks = [self._drawing.marks[at] for at in np.flatnonzero(near).tolist()]
         return painted(marks, self._drawing.size, part, self.dtype)
 
     @cached_property
