@@ -86,13 +86,14 @@ def test_the_census_is_that_of_decoded_pictures(folder: Path, monkeypatch: pytes
     assert [case.hashes for case in manifest.cases] == [case.hashes for case in other.cases]
 
 
-@pytest.mark.parametrize("kind", ["noise", "labels", "edges"])
+@pytest.mark.parametrize("kind", ["noise", "labels", "edges", "framed"])
 def test_masks_are_counted_by_rows_as_whole_ones(folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     steps = np.indices((HEIGHT, WIDTH)).sum(0) // 64 % 2 * 255
     masks = {
         "noise": rng.integers(0, 256, (HEIGHT, WIDTH)),
         "labels": rng.integers(0, 6, (HEIGHT // 4, WIDTH // 4)).repeat(4, 0).repeat(4, 1),
+        "framed": np.pad(np.zeros((HEIGHT - 2, WIDTH - 2)), 1, constant_values=255),
         "edges": np.where(rng.random((HEIGHT, WIDTH)) < 0.01, 128, steps),
     }
     path = folder / "masks/c0.tif"

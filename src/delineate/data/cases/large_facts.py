@@ -18,7 +18,7 @@ from delineate.data.cases.overview import overview
 from delineate.data.core.input_spec import Pixels
 from delineate.data.core.intensity import shown
 from delineate.data.core.manifest import Case, Manifest
-from delineate.data.core.mask_values import SEVERAL, MaskValues, count_values, edges_in, is_white, lonely_in
+from delineate.data.core.mask_values import SEVERAL, MaskValues, count_values, edges_in, filling, is_white, lonely_in
 from delineate.data.formats.contract import ANY_SIZE, ImageHandle
 from delineate.data.formats.registry import open_image
 
@@ -64,8 +64,12 @@ def counted_by_rows(handle: ImageHandle, name: str) -> MaskValues:
     """As `mask_values` of the whole mask. Costs one pass over the file, and a second one where there are many values."""
     counts: Counter[int] = Counter()
     inner = edges = 0
+    frame: list[Pixels] = []
     for rows, above, below in _with_neighbors(handle):
-        counts.update(count_values(rows[above : len(rows) - below]))
+        own = rows[above : len(rows) - below]
+        counts.update(count_values(own))
+        sides = own[0 if above else 1 : len(own) if below else -1]
+        frame += [*([] if above else [own[0]]), sides[:, 0], sides[:, -1], *([] if below else [own[-1]])]
         found = edges_in(rows, above, below)
         inner, edges = inner + found[0], edges + found[1]
     if not is_white(counts):
@@ -73,7 +77,8 @@ def counted_by_rows(handle: ImageHandle, name: str) -> MaskValues:
     lonely = 0
     if len(counts) >= SEVERAL:
         lonely = sum(lonely_in(rows, above, below) for rows, above, below in _with_neighbors(handle))
-    return MaskValues(name, dict(sorted(counts.items())), inner=inner, edges=edges, lonely=lonely)
+    values = dict(sorted(counts.items()))
+    return MaskValues(name, values, inner=inner, edges=edges, lonely=lonely, frame=filling(np.concatenate(frame)))
 
 
 def _with_neighbors(handle: ImageHandle) -> Iterator[tuple[Pixels, int, int]]:

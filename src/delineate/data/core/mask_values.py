@@ -24,6 +24,7 @@ __all__ = [
     "choose_coding",
     "count_values",
     "edges_in",
+    "filling",
     "format_name",
     "frame_of",
     "is_white",
@@ -293,7 +294,11 @@ def frame_of(pixels: NDArray[Any]) -> int | None:
     """The value of nearly all of the outermost pixels of a picture's mask; None where no value fills them, and of volumes."""
     if pixels.ndim != 2 or min(pixels.shape) < _THIN:
         return None
-    outermost = np.concatenate([pixels[0], pixels[-1], pixels[1:-1, 0], pixels[1:-1, -1]])
+    return filling(np.concatenate([pixels[0], pixels[-1], pixels[1:-1, 0], pixels[1:-1, -1]]))
+
+
+def filling(outermost: NDArray[Any]) -> int | None:
+    """The value of nearly all of the outermost pixels, which are given; None where no value fills them."""
     found, numbers = np.unique(outermost, return_counts=True)
     most = int(numbers.argmax())
     return int(found[most]) if numbers[most] >= _FRAME * outermost.size else None
