@@ -14,6 +14,8 @@ import typer
 
 from delineate import __all__ as PUBLIC
 from delineate.cli import app
+from delineate.methods.built_in import BUILT_IN
+from delineate.methods.registry import method_class, presets
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -31,12 +33,12 @@ def anchors(page: Path) -> set[str]:
 
 
 def commands() -> list[tuple[str, str]]:
-    """(page, line) of every `delineate …` in a block of shell commands."""
+    """(page, line) of every `delineate …` in a block of shell commands, be it called so or not."""
     return [
-        (named(page), line.split("#")[0].strip())
+        (named(page), re.split(r"\s#", line)[0].strip())
         for page in PAGES
         for language, body in BLOCK.findall(page.read_text(encoding="utf-8"))
-        if language in ("bash", "sh", "console")
+        if language in ("bash", "sh", "console", "")
         for line in body.replace("\\\n", " ").splitlines()
         if line.startswith("delineate ")
     ]
@@ -84,6 +86,49 @@ def test_commands_parse(page, line):
 @pytest.mark.parametrize(("verb", "line"), help_examples())
 def test_examples_of_the_help_parse(verb, line):
     parse(line)
+
+
+@pytest.mark.parametrize(("verb", "command"), verbs())
+def test_help_shows_no_mark_of_its_own_making(verb, command):
+    assert "\\b" not in (command.help or ""), f"{verb}: the mark before examples is one character"
+
+
+def test_arguments_are_called_in_capitals_alike():
+    arguments = [one for _, command in verbs() for one in command.params if one.param_type_name == "argument"]
+    called = {str(one.metavar or one.name) for one in arguments}
+    assert {word for word in called if word != word.upper()} == set()
+
+
+def test_generated_tables_have_whole_rows():
+    for page in PAGES:
+        for block in re.findall(r"<!-- generated: .*?<!-- end -->", page.read_text(encoding="utf-8"), re.DOTALL):
+            rows = [line for line in block.splitlines() if line.startswith("|")]
+            assert all(row.endswith(" |") for row in rows), f"{named(page)}: a row that goes on in the next line"
+
+
+def test_the_page_of_python_names_all_of_it():
+    page = (ROOT / "docs/reference/python.md").read_text(encoding="utf-8")
+    assert [name for name in PUBLIC if f"`delineate.{name}(" not in page] == []
+
+
+def of_encoders(preset: str, first_weights: Any) -> set[str]:
+    """The methods whose preset starts from pretrained weights that the condition takes."""
+    recipes = {name: presets(name).get(preset, {}).get("method", {}) for name in BUILT_IN}
+    return {name for name, method in recipes.items() if first_weights(method.get("encoder", {}).get("pretrained"))}
+
+
+def test_pages_name_the_presets_that_start_from_pretrained_weights():
+    packaged = of_encoders("small", lambda weights: isinstance(weights, str))
+    few_shot = {name for name in packaged if method_class(name).kind == "episodic"}
+    downloaded = of_encoders("paper", lambda weights: weights is True)
+    for page, pattern, methods in (
+        ("getting-started.md", r" For (.*?) and the few-shot methods it starts", packaged - few_shot),
+        ("how-to/pretrained.md", r"The presets `small` of (.*?) start from such an encoder", packaged),
+        ("install.md", r"The preset `paper` of (.*?) has it", downloaded),
+    ):
+        told = re.search(pattern, (ROOT / "docs" / page).read_text(encoding="utf-8"), re.DOTALL)
+        assert told is not None, page
+        assert set(re.findall(r"`([a-z-]+)`", told[1])) - {"released"} == methods, page
 
 
 def test_every_verb_that_takes_something_shows_examples():

@@ -29,7 +29,7 @@ def _commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:
 def _verb(path: str, command: Any) -> str:
     arguments = [param for param in command.params if param.param_type_name == "argument"]
     options = [param for param in command.params if param.param_type_name == "option"]
-    usage = " ".join([path, *(_metavar(param) for param in arguments), "[OPTIONS]"])
+    usage = " ".join([path, *(_in_usage(param) for param in arguments), "[OPTIONS]"])
     words, examples = _words_and_examples(command.help)
     parts = [f"## `{path}`", f"```text\n{usage}\n```", *words]
     if examples:
@@ -53,6 +53,12 @@ def _words_and_examples(text: str) -> tuple[list[str], list[str]]:
 
 def _metavar(param: Any) -> str:
     return str(param.metavar or param.name.upper())
+
+
+def _in_usage(param: Any) -> str:
+    """An argument that may be left out stands in brackets."""
+    word = _metavar(param)
+    return word if param.required or word.startswith("[") else f"[{word}]"
 
 
 def _flags(param: Any) -> str:

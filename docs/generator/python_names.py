@@ -13,7 +13,12 @@ def python() -> str:
     """Each verb that takes a request: its keywords and what it does."""
     functions = [getattr(api, name) for name in api.__all__]
     taking = [one for one in functions if inspect.isfunction(one) and hasattr(one, "__signature__")]
-    return table(["", ""], [[f"`{_call(one)}`", str(inspect.getdoc(one)).partition("\n\n")[0]] for one in taking])
+    return table(["", ""], [[f"`{_call(one)}`", _first_paragraph(one)] for one in taking])
+
+
+def _first_paragraph(function: Any) -> str:
+    """In one line: a table's cell ends where its line ends."""
+    return " ".join(str(inspect.getdoc(function)).partition("\n\n")[0].split())
 
 
 def _call(function: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,3 +106,35 @@ def test_a_setting_that_is_typed_as_an_option(
     said = " ".join(capsys.readouterr().err.replace("│", " ").split())
     assert ended.value.code == 2
     assert message in said
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("train d --method unet", "Missing option '--out' (see delineate train --help)"),
+        ("predict m --out o", "Missing argument 'INPUT...' (see delineate predict --help)"),
+        ("data chek d", "No such command 'chek'. Did you mean 'check'? (see delineate data --help)"),
+        ("methods more", "Got unexpected extra argument(s) (more) (see delineate methods --help)"),
+    ],
+)
+def test_what_no_verb_takes_is_one_line(
+    words: str, message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["delineate", *words.split()])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    said = re.sub(r"\(see .*?delineate ", "(see delineate ", capsys.readouterr().err)  # python -m pytest.delineate
+    assert said == f"error: {message}\n"
+
+
+@pytest.mark.parametrize(("words", "code"), [("", 2), ("data", 2), ("--version", 0), ("data check -h", 0)])
+def test_help_and_version_are_no_errors(
+    words: str, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["delineate", *words.split()])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr()
+    assert (ended.value.code, said.err) == (code, "")
+    assert said.out

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from delineate.common.errors import DataError
-from delineate.data.core.axes import axis_number
+from delineate.data.core.axes import axis_choice, axis_number
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,5 @@ def test_axes_have_names_and_numbers(given: str | int | None, number: int | None
 def test_others_are_refused(given: str | int) -> None:
     with pytest.raises(DataError, match=r"is not known; use auto, axial \(2"):
         axis_number(given)
+    with pytest.raises(DataError, match=r"right to left\), or all$"):
+        axis_choice(given)

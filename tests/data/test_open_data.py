@@ -63,7 +63,7 @@ def test_a_changed_file_is_named(make_pairs: Pairs, tmp_path: Path, write: Write
 
 def test_broken_manifests(tmp_path: Path) -> None:
     (tmp_path / "m.json").write_text('{"root": 3}')
-    with pytest.raises(DataError, match=r"m\.json is not a manifest"):
+    with pytest.raises(DataError, match=r"m\.json is not a manifest.*give such a file, or the data set's folder"):
         open_data(tmp_path / "m.json")
 
 

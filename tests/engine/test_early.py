@@ -64,6 +64,15 @@ def test_methods_are_read_right(method: str) -> None:
         ),
         ("unet", "tiny", "engine.learning_rate=1", "recipe: unknown option 'engine.learning_rate': did you mean 'lr'?"),
         ("unet", "tiny", "engine.amp=1", "recipe: unknown option 'engine.amp': did you mean 'precision'?"),
+        ("unet", "tiny", "lr=1", "recipe: unknown option 'lr': did you mean 'engine.lr'?"),
+        (
+            "unet",
+            "tiny",
+            "flip_vertical=0",
+            "recipe: unknown option 'flip_vertical': did you mean 'augment.flip_vertical'?",
+        ),
+        ("unet", "tiny", "encoder.name=x", "recipe: unknown option 'encoder': did you mean 'method.encoder.name'?"),
+        ("unet", "tiny", "ema=.9", "recipe: unknown option 'ema': did you mean 'strategy.ema'?"),
         ("unet", "tiny", "engine.lr", "--set engine.lr: expected section.key=value, for example engine.lr=0.001"),
     ],
 )

@@ -126,7 +126,7 @@ def test_other_splits_are_no_opening(tmp_path: Path):
     data = dataset(tmp_path / "data")
     write(tmp_path / "p" / "b.png", [0, 255, 255, 0])
     assert evaluate_folders(tmp_path / "p", data, EvaluationOptions(split="val")).test_accesses == 0
-    with pytest.raises(DataError, match=r"1 prediction \(b\) .* split 'test'.*b is in split 'val'"):
+    with pytest.raises(DataError, match=r"1 prediction \(b\) .* split 'test'.*b is in split 'val'.*--split all"):
         evaluate_folders(tmp_path / "p", data)
     with pytest.raises(DataError, match=r"3 references \(a, c, d\) in split 'all' .* without a prediction"):
         evaluate_folders(tmp_path / "p", data, EvaluationOptions(split="all"))

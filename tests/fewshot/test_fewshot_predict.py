@@ -217,6 +217,14 @@ def test_wrong_input_is_one_line(tmp_path: Path, typed: Typed) -> None:
         "there is no support": (few, "--query", query, *out),
         "there is no query": (few, *pair, *out),
         "delineate predict": (tmp_path / "dense.safetensors", *pair, "--query", query, *out),
+        "use `delineate predict`": (
+            tmp_path / "dense.safetensors",
+            "--support",
+            tmp_path / "empty",
+            "--query",
+            query,
+            *out,
+        ),
     }
     for said, words in wrong.items():
         code, err = typed("fewshot", "predict", *words)

@@ -98,6 +98,12 @@ def test_damaged_results_are_made_again(run: Start, tmp_path: Path) -> None:
     assert job.state == "done"
 
 
+def test_without_a_method_nothing_is_begun(run: Start, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no method is given"):
+        run(methods=" ,", epochs=1)
+    assert not (tmp_path / "bench" / "setup.json").exists()
+
+
 def typed(monkeypatch: pytest.MonkeyPatch, *words: object) -> int | str | None:
     monkeypatch.setattr(sys, "argv", ["delineate", *map(str, words)])
     with pytest.raises(SystemExit) as stop:

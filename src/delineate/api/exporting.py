@@ -29,8 +29,7 @@ def export(
     progress: Callable[[int, int], None] | None = None,
     **options: Unpack[ExportOptions],
 ) -> ExportResult | FewShotExportResult | HtmlResult | HubResult | ContainerResult:
-    """Write a trained model as a file that needs neither Delineate nor torch: ONNX, or a page that runs it; or as a folder
-    for a hub or a container.
+    """Write a trained model as an ONNX file, as a page that runs it in a browser, or as a folder for a hub or a container.
 
     The file takes an image as its own file has it and gives probabilities and mask at the image's own size. It is compared with the
     model before it is kept.

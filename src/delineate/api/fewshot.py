@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from delineate.data.layouts.source import DataSource
     from delineate.evaluation.results.evaluate import Evaluation
     from delineate.fewshot.episode_file import EpisodeFile
-from delineate.data.formats.dicom.names import data_name
 
 __all__ = ["fewshot_episodes", "fewshot_evaluate"]
 
@@ -39,6 +38,7 @@ def fewshot_episodes(data: Path | str | DataSource, **options: Unpack[EpisodesOp
         ```
     """
     from delineate.common.output_checks import check_result_file
+    from delineate.data.formats.dicom.names import data_name
     from delineate.data.layouts.source import as_source
     from delineate.data.loading.samples import open_samples
     from delineate.fewshot.protocol import ProtocolSettings, make_episodes

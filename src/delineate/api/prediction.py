@@ -239,12 +239,13 @@ def fewshot_predict(
     """
     from delineate.data.layouts.source import as_source
     from delineate.fewshot.given_support import given_support
-    from delineate.fewshot.untrained import check_settings, open_model
+    from delineate.fewshot.untrained import check_few_shot, check_settings, open_model
     from delineate.inference.files import predict_files
 
     if not queries:
         raise DelineateError("there is no query: give --query with image files, folders or patterns like 'scans/*.png'")
     check_settings(str(model), options["settings"])
+    check_few_shot(str(model))
     folder = None if support is None else as_source(support)
     images, masks = ([Path(path) for path in options[name]] for name in ("support_images", "support_masks"))
     given = given_support(folder, images, masks, options["labels"])

@@ -18,6 +18,7 @@ from delineate.common.files import sha256
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
 from delineate.methods import registry
+from delineate.methods.built_in import CHECKPOINTS
 
 __all__ = ["Imported", "import_checkpoint", "read_state"]
 
@@ -43,7 +44,10 @@ def import_checkpoint(method_name: str, checkpoint: Path, out: Path) -> Imported
     """
     recognize = registry.checkpoint_reader(method_name)
     if recognize is None:
-        raise ArtefactError(f"method '{method_name}' knows no checkpoints of other code that could be imported")
+        raise ArtefactError(
+            f"method '{method_name}' knows no checkpoints of other code that could be imported; of the methods here only "
+            f"{', '.join(CHECKPOINTS)} does"
+        )
     target = out if out.suffix == ".safetensors" else out / MODEL_FILE
     if target.exists():
         raise ArtefactError(

@@ -27,7 +27,7 @@ def info(
     All of it is in the model file. No weights are loaded, nothing in the file is
     executed, and no folder of the machine it was made on is shown.
 
-    \\b
+    \b
     delineate info runs/condseg
     delineate info model.safetensors --json
     delineate info model.safetensors --card

@@ -18,8 +18,9 @@ __all__ = ["DryRun", "Slices", "check_seed", "finite", "source"]
 Slices = Annotated[
     Path,
     typer.Argument(
+        metavar="DATA",
         help="Folder of images and masks: slices whose names tell volume and position, volumes, or single images; "
-        "or a manifest.json."
+        "or a manifest.json.",
     ),
 ]
 

@@ -90,12 +90,14 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 
 
 def main() -> None:
-    """Entry point: a `DelineateError` becomes one line on stderr and its exit code (2; 130 after an interruption)."""
+    """Entry point: a `DelineateError`, or what no verb takes, becomes one line on stderr and its exit code (2; 130 after an
+    interruption)."""
     make_printable()
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
-            app()
+            code = app(standalone_mode=False)
+        raise SystemExit(code or 0)
     except DelineateError as error:
         if error.told_elsewhere:
             raise SystemExit(0) from None  # a code other than 0 would make the launcher kill the process that tells it
@@ -105,3 +107,15 @@ def main() -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise
+        raise SystemExit(_tell_misuse(error)) from None
+
+
+def _tell_misuse(error: Any) -> int:
+    """What was typed is no command of ours: one line. The parser's errors have no public name that all versions of Typer share."""
+    if type(error).__name__ != "NoArgsIsHelpError":  # of that one the help was shown
+        where = f" (see {error.ctx.command_path} --help)" if getattr(error, "ctx", None) is not None else ""
+        print(f"error: {one_line(error.format_message()).rstrip('.')}{where}", file=sys.stderr)
+    return int(error.exit_code)

@@ -13,7 +13,7 @@ __all__ = ["strategies"]
 
 
 def strategies(
-    name: Annotated[str | None, typer.Argument(help="Show the card of this strategy.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Show the card of this strategy.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """List the training strategies (for `train --strategy`) with paper, what they need, what a step costs, and options; or show the

@@ -41,7 +41,8 @@ def labels(
     data: Annotated[
         Path,
         typer.Argument(
-            help="Folder of images and masks, a CSV file of them, or a manifest.json; with --status, a study folder."
+            metavar="DATA",
+            help="Folder of images and masks, a CSV file of them, or a manifest.json; with --status, a study folder.",
         ),
     ],
     out: Annotated[Path | None, typer.Option(help="Study folder; a study that is there is continued.")] = None,

@@ -23,7 +23,10 @@ __all__ = ["refuse_early", "rehearse", "start", "train"]
 def train(
     data: Annotated[
         Path,
-        typer.Argument(help="Folder of images and masks (see `delineate data check`), a CSV file, or a manifest.json."),
+        typer.Argument(
+            metavar="DATA",
+            help="Folder of images and masks (see `delineate data check`), a CSV file, or a manifest.json.",
+        ),
     ],
     dry_run: options.DryRun = False,
     **given: Any,

@@ -32,6 +32,7 @@ from delineate.engine.freezing import FrozenFor
 from delineate.engine.lr_scheduler import SCHEDULES
 from delineate.engine.optimizers import OPTIMIZERS
 from delineate.engine.recipe_inputs import DataSection, InputSection, Section
+from delineate.engine.typo_checks import refuse_lone_key
 from delineate.methods import registry
 from delineate.methods.contract import Stage
 from delineate.strategies import registry as strategies
@@ -156,7 +157,7 @@ class StageSettings(Section):
 
 
 class StageOverride(StageSettings):
-    """What a stage has of its own. Only what was stated counts (`model_fields_set`): the rest is as in `engine` and `augment`."""
+    """What a stage has of its own. Only what was stated counts: the rest is as in `engine` and `augment`."""
 
     share: float | None = Field(None, ge=0, description="part of the run's steps; none: as the method states")
     augment: AugmentSettings = AugmentSettings()
@@ -173,7 +174,7 @@ _MAX_SEED = 2**63 - 1
 
 
 class EngineSection(StageSettings):
-    """How training goes. The fields of `StageSettings` hold for every stage unless `stages.<name>` overrides them."""
+    """How training goes. What `stages` has as well holds for every stage unless `stages.NAME` states it."""
 
     epochs: int | None = Field(100, ge=1, description="turned into steps once, at the start")
     steps: int | None = Field(None, ge=1, description="optimizer steps of all stages together; wins over epochs")
@@ -315,6 +316,9 @@ def stated(method: str, preset: str, changes: Mapping[str, Any], settings: Itera
         raise RecipeError(f"method '{method}' has no preset '{preset}': {did_you_mean(preset, presets)}")
     content: dict[str, Any] = {}
     options = registry.option_names(method)
+    settings = tuple(settings)
+    for setting in settings:
+        refuse_lone_key(method, None, setting.partition("=")[0].strip().split("."))
     for layer in (presets[preset], changes, *map(parse_setting, settings)):
         content = merge(content, in_todays_spelling(layer, options))
     _prefer_given_length(content, changes, settings)

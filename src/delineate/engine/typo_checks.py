@@ -15,7 +15,7 @@ from delineate.engine.earlier_recipes import refuse_key
 from delineate.methods.built_in import BUILT_IN, FAMILIES, all_names, recipe_of
 from delineate.strategies import built_in as strategies
 
-__all__ = ["RECIPE", "options_of", "presets_of", "refuse_typos"]
+__all__ = ["RECIPE", "options_of", "presets_of", "refuse_lone_key", "refuse_typos"]
 
 RECIPE = Place("delineate.engine.recipe", "Recipe")
 
@@ -63,7 +63,19 @@ def _check_setting(method: str, strategy: str | None, setting: str) -> None:
         place = options_of(method)
         _check_keys(f"method '{method}'", keys[1:], place)
     else:
+        refuse_lone_key(method, strategy, keys)
         _check_keys("recipe", keys, RECIPE)
+
+
+def refuse_lone_key(method: str, strategy: str | None, keys: Sequence[str]) -> None:
+    """Raise `RecipeError` for a key without its section (`lr`), naming it with that (`engine.lr`)."""
+    sections = fields_of(RECIPE) or {}
+    if keys[0] in sections:
+        return
+    own = {"method": options_of(method), "strategy": _strategy_options_of(strategy or "supervised")}
+    for section, place in {**sections, **own}.items():
+        if place is not None and keys[0] in (fields_of(place) or {}):
+            raise RecipeError(f"recipe: unknown option '{keys[0]}': did you mean '{section}.{'.'.join(keys)}'?")
 
 
 def options_of(method: str) -> Place | None:

@@ -25,7 +25,7 @@ from delineate.fewshot.class_identity import ClassIdentity, identity
 from delineate.fewshot.class_names import first_version_name
 from delineate.fewshot.episode_file import EpisodeFile
 from delineate.fewshot.support import Support
-from delineate.fewshot.untrained import check_settings, open_model
+from delineate.fewshot.untrained import check_few_shot, check_settings, open_model
 from delineate.inference.device import Precision
 
 __all__ = ["EvaluatedModel", "check_model", "check_unseen", "open_evaluated_model"]
@@ -129,6 +129,8 @@ def check_model(name: str, settings: Sequence[str] = ()) -> None:
         known = f"a model file, a run folder, {', '.join(BASELINES)} or METHOD@PRESET{UNTRAINED}"
         raise DataError(f"there is no model '{name}'; give {known}")
     check_settings(name, settings)
+    if name not in BASELINES:
+        check_few_shot(name)
 
 
 def open_evaluated_model(

@@ -26,13 +26,14 @@ from delineate.engine.input_settings import settle_input
 from delineate.engine.recipe import Recipe, parse_setting, resolve
 from delineate.fewshot.predictor import FewShotPredictor, load
 from delineate.inference.device import Precision
+from delineate.inference.usable import check_usable_file
 from delineate.methods import registry
 from delineate.methods.contract import Method
 from delineate.methods.episodic import EpisodicMethod
 from delineate.nn.encoders.options import EncoderOptions
 from delineate.nn.encoders.origin import WeightsOrigin
 
-__all__ = ["Untrained", "check_settings", "open_model"]
+__all__ = ["Untrained", "check_few_shot", "check_settings", "open_model"]
 
 _SECTIONS = ("method", "input")
 """Of a recipe: what there is without training."""
@@ -100,6 +101,12 @@ def check_settings(name: str, settings: Sequence[str]) -> None:
         raise RecipeError(
             f"--set {settings[0]}: {name} has no settings to change; --set is for METHOD@PRESET{UNTRAINED}"
         )
+
+
+def check_few_shot(name: str) -> None:
+    """Raise `DelineateError`, before data are read, for a file that is no model, or one of a method that needs no examples."""
+    if not name.endswith(UNTRAINED):
+        check_usable_file(name, EpisodicMethod.kind)
 
 
 def open_model(

@@ -109,6 +109,8 @@ def prepare(request: BenchmarkRequest, announce: Announce = lambda _: None) -> B
     if request.seeds < 1:
         raise DataError("--seeds must be at least 1")
     resolve_metrics(request.metrics)
+    if not request.methods:
+        raise DataError("no method is given; name some with --methods, separated by commas: unet,resenc")
     methods = entrants(
         request.methods,
         preset=request.preset,

@@ -67,4 +67,10 @@ def axis_choice(given: str | int | None) -> AxisChoice | None:
         >>> axis_choice("all"), axis_choice("axial")
         ('all', 2)
     """
-    return ALL if str(given).strip().lower() == ALL else axis_number(given)
+    word = str(given).strip().lower()
+    if word == ALL:
+        return ALL
+    try:
+        return axis_number(given)
+    except DataError:
+        raise DataError(f"axis {given!r} is not known; use {_KNOWN}, or all") from None

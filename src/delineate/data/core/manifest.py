@@ -337,7 +337,10 @@ class Manifest(BaseModel):
         except OSError as error:
             raise DataError(f"cannot read manifest {path}: {error.strerror}") from error
         except ValidationError as error:
-            raise DataError(f"{path} is not a manifest: {first_fault(error)}") from error
+            raise DataError(
+                f"{path} is not a manifest, as runs and `delineate data split` write them ({first_fault(error)}); give such a "
+                "file, or the data set's folder"
+            ) from error
         manifest._check_names(path)
         return manifest
 

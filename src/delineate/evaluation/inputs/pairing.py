@@ -36,6 +36,7 @@ def pair(
     if strangers:
         elsewhere = {case.id: case.split for case in found.manifest.cases}
         hint = next((f"; {name} is in split '{elsewhere[name]}'" for name in strangers if elsewhere.get(name)), "")
+        hint += ": --split chooses another one, --split all scores them all" if hint else ""
         raise DataError(f"{some(strangers, 'prediction')} in {folder} without a reference in {what}{hint}")
     if bare:
         parent_hint = "; to score a split only, give the data set's folder" if found.manifest.layout == "masks" else ""
