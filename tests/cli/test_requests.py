@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from typing import Any
@@ -111,6 +112,18 @@ def test_an_option_is_said_alike_everywhere(verb: str, field: Field) -> None:
     shown = option.default if not callable(option.default) else option.default()
     if not field.required:
         assert shown == (None if default in (None, ()) else default / factor if factor != 1 else default)
+
+
+@pytest.mark.parametrize(("verb", "field"), list(each_option()))
+def test_pythons_help_says_nothing_of_flags_and_what_none_means(verb: str, field: Field) -> None:
+    function, requests, _ = VERBS[verb]
+    if function is None or field not in fields_of(requests[0]):
+        return
+    section = re.split(r"\n    \w+: |\n\n", (function.__doc__ or "").split(f"\n    {field.name}: ", 1)[1])[0]
+    told = " ".join(section.split())
+    assert "--" not in told
+    if not field.required and field.option.default is None and isinstance(field.option.shown, str):
+        assert field.option.shown == "none" or f"None: {field.option.shown}." in told
 
 
 @pytest.mark.parametrize(("verb", "field"), list(each_option()))

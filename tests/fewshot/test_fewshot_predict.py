@@ -16,7 +16,7 @@ from prototype_method import Prototype
 import delineate
 from delineate import cli
 from delineate.artefact.format import Artefact, save
-from delineate.common.errors import ArtefactError, DataError
+from delineate.common.errors import ArtefactError, DataError, DelineateError
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
 from delineate.data.formats.registry import read_mask
@@ -171,6 +171,8 @@ def test_what_python_is_told(tmp_path: Path) -> None:
 
 def test_load_gives_the_kind_of_the_model(tmp_path: Path) -> None:
     assert isinstance(delineate.load(stored(tmp_path / "few")), FewShotPredictor)
+    with pytest.raises(DelineateError, match="overlap is for dense models"):
+        delineate.load(tmp_path / "few", overlap=0.25)
     save(tmp_path / "dense.safetensors", Artefact(brightness(), InputSpec(size=(32, 32)), ClassTable()))
     assert isinstance(delineate.load(tmp_path / "dense.safetensors"), Predictor)
 

@@ -56,6 +56,7 @@ def load(
 
     Raises:
         ArtefactError: The file is not a model, or the model cannot predict; members of an ensemble that do not agree.
+        DelineateError: An option that means nothing to a model of this kind.
         DataError: A test-time augmentation that the model's input does not allow.
         DeviceError: This machine does not have the device or the precision.
 
@@ -78,6 +79,11 @@ def load(
         return Predictor(first, device, precision, source, postprocess, **given)  # type: ignore[arg-type]
     from delineate.fewshot.predictor import FewShotPredictor
 
+    for name, value in {"tile": tile, "overlap": overlap}.items():
+        if value is not None:
+            raise DelineateError(
+                f"{name} is for dense models that were trained on patches; {path} segments by examples"
+            )
     return FewShotPredictor(first, device, precision, source)  # type: ignore[arg-type]
 
 

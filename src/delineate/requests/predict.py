@@ -45,6 +45,8 @@ class WrittenOptions(TypedDict, total=False):
         Option(
             help="Also write the images with contours to overlays/ (for a volume, a few slices); with --split, also the "
             "reference contours (dashed).",
+            python="Also write the images with contours to overlays/ (for a volume, a few slices); with `split`, also the "
+            "reference contours (dashed).",
             default=False,
         ),
     ]

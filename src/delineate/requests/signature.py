@@ -64,6 +64,8 @@ def _with_args(text: str, request: type) -> str:
 
 def _told(field: Field) -> str:
     words = field.option.python or field.option.help
+    if field.option.default is None and isinstance(field.option.shown, str) and field.option.shown != "none":
+        words += f" None: {field.option.shown}."
     if field.option.recipe is not None:
         words += f" Short for the recipe's `{field.option.recipe}`."
     first, *more = wrap(f"{field.name}: {words}", 116, break_long_words=False, break_on_hyphens=False)

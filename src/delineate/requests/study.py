@@ -137,6 +137,7 @@ class SuggestOptions(TypedDict, total=False):
         bool,
         Option(
             help="Also list, at the end, the images that the run had masks of: `train --labeled FILE` takes those that are listed.",
+            python="Also list, at the end, the images that the run had masks of: `train` with `labeled` takes what is listed.",
             default=False,
         ),
     ]

@@ -18,7 +18,12 @@ class TrainOptions(TypedDict, total=False):
     method: Required[Annotated[str, Option(help="Method to train; `delineate methods` lists them.")]]
     out: Required[Annotated[Path | str, Option(help="Run folder to create.")]]
     preset: Annotated[
-        str, Option(help="paper: the settings of the paper; tiny: small enough for two CPU cores.", default="paper")
+        str,
+        Option(
+            help="paper: the settings of the paper, for a GPU; small: a useful model within an hour or so on two CPU cores; tiny: "
+            "minutes, to see that all works. `delineate methods` lists those of each method.",
+            default="paper",
+        ),
     ]
     strategy: Annotated[
         str | None,
@@ -51,7 +56,13 @@ class TrainOptions(TypedDict, total=False):
         ),
     ]
     steps: Annotated[
-        int | None, Option(help="Number of optimizer steps; replaces --epochs.", least=1, recipe="engine.steps")
+        int | None,
+        Option(
+            help="Number of optimizer steps; replaces --epochs.",
+            python="Number of optimizer steps; replaces `epochs`.",
+            least=1,
+            recipe="engine.steps",
+        ),
     ]
     seed: Annotated[int | None, Option(help="Random seed.", least=0, recipe="engine.seed")]
     fold: Fold
@@ -72,6 +83,7 @@ class TrainOptions(TypedDict, total=False):
         int,
         Option(
             help="Which draw of labeled groups. With one draw a smaller part is in a larger one; --seed does not change it.",
+            python="Which draw of labeled groups. With one draw a smaller part is in a larger one; `seed` does not change it.",
             default=0,
             least=0,
             metavar="K",
