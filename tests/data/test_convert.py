@@ -237,6 +237,12 @@ def test_folds_become_nnunets_divisions(tmp_path: Path) -> None:
     assert sorted(name for one in divisions for name in one["val"]) == [f"p{at}" for at in range(8)]
 
 
+def test_instances_are_of_coco_alone(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="--instances is for --to coco, and says nothing to --to folders"):
+        delineate.convert_data(pictures(tmp_path / "set"), to="folders", instances="class", out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("instances", ["object", "class"])
 def test_coco_has_objects_or_classes_and_run_lengths_for_holes(instances: Any, tmp_path: Path) -> None:
     made = delineate.convert_data(pictures(tmp_path / "set"), to="coco", instances=instances, out=tmp_path / "out")

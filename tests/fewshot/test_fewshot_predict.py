@@ -218,6 +218,7 @@ def test_wrong_input_is_one_line(tmp_path: Path, typed: Typed) -> None:
         "not both": (few, *pair, "--support", support, "--query", query, *out),
         "there is no support": (few, "--query", query, *out),
         "there is no query": (few, *pair, *out),
+        "give it with them": (few, *pair, "--masks", "masks", "--query", query, *out),
         "delineate predict": (tmp_path / "dense.safetensors", *pair, "--query", query, *out),
         "use `delineate predict`": (
             tmp_path / "dense.safetensors",

@@ -152,6 +152,10 @@ def test_review_lists_the_least_sure_first(tmp_path: Path) -> None:
         predict_files(predictor, [tmp_path / "in"], tmp_path / "new", review=tmp_path / "review.csv")
     with pytest.raises(DataError, match="is a folder; give a file"):
         predict_files(predictor, [tmp_path / "in"], tmp_path / "new", review=tmp_path)
+    with pytest.raises(DataError, match=r"a name that ends with \.csv"):
+        predict_files(predictor, [tmp_path / "in"], tmp_path / "new", review=tmp_path / "review.xlsx")
+    with pytest.raises(DataError, match="--seg-type is for DICOM segmentations"):
+        predict_files(predictor, [tmp_path / "in"], tmp_path / "new", seg_type="labelmap")
     with pytest.raises(DataError, match="there is no folder"):
         predict_files(predictor, [tmp_path / "in"], tmp_path / "new", review=tmp_path / "absent" / "review.csv")
     assert not (tmp_path / "new").exists()

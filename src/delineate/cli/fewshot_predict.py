@@ -51,10 +51,13 @@ def predict(
     delineate fewshot predict runs/alpnet --support examples/ --query 'scans/**/*.png' --out masks --overlay
     delineate fewshot predict alpnet@small:untrained --set method.width=null --support examples/ --query scans/ --out masks
     """
+    from delineate.common.errors import DataError
     from delineate.common.missing_paths import refuse_missing, refuse_missing_inputs, refuse_missing_model
     from delineate.common.untrained_name import UNTRAINED, method_and_preset
     from delineate.engine.typo_checks import refuse_typos
 
+    if support is None and any(part(FolderOptions, given).values()):
+        raise DataError("--images, --masks and --unmarked say what the folders of --support hold; give it with them")
     if model.endswith(UNTRAINED):
         refuse_typos(*method_and_preset(model), given["settings"])
     else:

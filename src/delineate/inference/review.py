@@ -21,10 +21,13 @@ __all__ = ["checked_review", "write_review"]
 
 
 def checked_review(path: Path | str, plan: Plan, overwrite: bool) -> Path:
-    """Where the list goes. Raises `DataError` for a folder, a file that is there (unless `overwrite`), or one of the plan's."""
+    """Where the list goes. Raises `DataError` for a folder, a name that is not a CSV file's, a file that is there (unless
+    `overwrite`), or one of the plan's."""
     path = Path(path)
     if path.is_dir():
         raise DataError(f"--review {path} is a folder; give a file, such as {path / 'review.csv'}")
+    if path.suffix.lower() != ".csv":
+        raise DataError(f"--review {path}: the list is a CSV file; give a name that ends with .csv")
     taken = {file.resolve() for item in plan.items for file in item.files} | plan.inputs
     if path.resolve() in taken:
         raise DataError(f"--review {path} is an image, or a mask that will be written; give another name")

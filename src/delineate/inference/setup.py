@@ -103,13 +103,15 @@ def checked_axis(model: Segmenter, axis: str | int | None) -> AxisChoice | None:
 def _dicom_results(
     plan: Plan, model: Segmenter, kind: SegmentationType, codes: Path | str | None
 ) -> DicomResults | None:
-    """None where no mask will be a DICOM object. Raises `DataError` for codes that nobody asked for."""
+    """None where no mask will be a DICOM object. Raises `DataError` for options of such objects that nobody asked for."""
     if any(is_dicom_result(item.mask) for item in plan.items):
         return DicomResults.of(model, kind, None if codes is None else Path(codes))
     if codes is not None:
         raise DataError(
             "--codes is for DICOM segmentations and RTSTRUCT, and no mask of these images is one; leave it out"
         )
+    if kind != "binary":
+        raise DataError("--seg-type is for DICOM segmentations, and no mask of these images is one; leave it out")
     return None
 
 

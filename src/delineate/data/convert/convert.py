@@ -71,6 +71,8 @@ def convert(
         raise DataError(f"unknown form '{to}': {did_you_mean(str(to), get_args(To))}")
     if instances not in get_args(Instances):
         raise DataError(f"unknown instances '{instances}': {did_you_mean(str(instances), get_args(Instances))}")
+    if instances != "object" and to != "coco":
+        raise DataError(f"--instances is for --to coco, and says nothing to --to {to}; leave it out")
     source = as_source(data)
     found = source.manifest()
     _check_place(out, [Path(found.root), source.archive or source.path])
