@@ -25,8 +25,10 @@ def told() -> Iterator[tuple[str, str, str]]:
 
 
 def default_of(options: type[BaseModel], key: str) -> Any:
-    value: Any = options()
-    for part in key.split("."):
+    """As it is written: a method that is built settles some (`auto`)."""
+    first, *rest = key.split(".")
+    value: Any = options.model_fields[first].get_default(call_default_factory=True)
+    for part in rest:
         value = getattr(value, part)
     return value
 
