@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,7 +28,7 @@ from delineate.requests.calibrate import CalibrateOptions
 from delineate.requests.data import ConvertOptions, DataOptions, FolderOptions, LabeledOptions, PoolOptions, ReadOptions
 from delineate.requests.drift import DriftOptions
 from delineate.requests.fewshot import EpisodesOptions, FewshotEvaluateOptions
-from delineate.requests.option import Field, completed, fields_of, recipe_sections
+from delineate.requests.option import Field, checked, completed, fields_of, recipe_sections
 from delineate.requests.predict import FewshotPredictOptions, PredictOptions
 from delineate.requests.scores import CompareOptions, EvaluateOptions
 from delineate.requests.serve import ServeOptions
@@ -112,6 +113,26 @@ def test_an_option_is_said_alike_everywhere(verb: str, field: Field) -> None:
     shown = option.default if not callable(option.default) else option.default()
     if not field.required:
         assert shown == (None if default in (None, ()) else default / factor if factor != 1 else default)
+
+
+@pytest.mark.parametrize(("verb", "field"), list(each_option()))
+def test_python_refuses_what_the_command_line_refuses(verb: str, field: Field) -> None:
+    option = field.option
+    wrong: list[Any] = [] if option.least is None else [(option.least - 1) * option.factor]
+    wrong += [] if option.most is None else [(option.most + 1) * option.factor]
+    if "Literal" in str(field.type) and not re.search(r"\bstr\b", str(field.type)) and field.name != "device":
+        wrong.append("no-such")
+    for value in wrong:
+        with pytest.raises(DelineateError, match=field.name):
+            checked(field, value)
+
+
+def test_one_text_is_no_list_of_letters(tmp_path: Path) -> None:
+    given = completed("train", TrainOptions, {"method": "unet", "out": "o", "settings": "engine.lr=1"})
+    assert given["settings"] == ("engine.lr=1",)
+    assert completed("predict", PredictOptions, {"out": "o", "precision": 32, "device": "cuda:1"})["precision"] == "32"
+    with pytest.raises(DelineateError, match="two or more run folders"):
+        delineate.compare("no-such-run", out=str(tmp_path / "o"))
 
 
 @pytest.mark.parametrize(("verb", "field"), list(each_option()))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+from delineate.api.arguments import several
 from delineate.common.errors import DelineateError, DeviceError
 from delineate.requests.calibrate import CalibrateOptions
 from delineate.requests.drift import DriftOptions
@@ -198,7 +199,7 @@ def predict(
 
     return predict_files(
         _dense(model, options),
-        inputs,
+        several(inputs),
         options["out"],
         split=options["split"],
         names=options["names"],
@@ -248,6 +249,7 @@ def fewshot_predict(
     from delineate.fewshot.untrained import check_few_shot, check_settings, open_model
     from delineate.inference.files import predict_files
 
+    queries = several(queries)
     if not queries:
         raise DelineateError("there is no query: give --query with image files, folders or patterns like 'scans/*.png'")
     check_settings(str(model), options["settings"])

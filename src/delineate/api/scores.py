@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from delineate.api.arguments import path, spacing
+from delineate.api.arguments import path, several, spacing
 from delineate.requests.scores import CompareOptions, EvaluateOptions
 from delineate.requests.signature import takes
 
@@ -102,7 +102,7 @@ def compare(evaluations: Sequence[Path | str], **options: Unpack[CompareOptions]
 
     out = Path(options["out"])
     check_new(out, "comparison.json", options["overwrite"])
-    models = open_models([str(one) for one in evaluations])
+    models = open_models([str(one) for one in several(evaluations)])
     check_results_folder(out, "comparison.json", [model.run or model.scores_file.folder for model in models])
     comparison = compare_models(models, options["metrics"], target=options["target"])
     write_comparison_files(out, comparison)

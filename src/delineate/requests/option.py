@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, Required, get_args, get_origin, get_type_hints
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Required, Union, get_args, get_origin, get_type_hints
 
+from delineate.common.errors import DataError
 from delineate.common.names import did_you_mean, listed
 
-__all__ = ["Field", "Option", "completed", "fields_of", "recipe_sections"]
+__all__ = ["Field", "Option", "checked", "completed", "fields_of", "recipe_sections"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,9 +70,10 @@ def fields_of(request: type) -> tuple[Field, ...]:
 
 
 def completed(verb: str, request: type, given: Mapping[str, Any]) -> dict[str, Any]:
-    """All options of a request: those given, the others by default.
+    """All options of a request: those given, the others by default. One text or path where several may be given is a list of one.
 
-    Raises `TypeError`, as Python does, for an option that is not there (naming the nearest) or that is missing.
+    Raises `TypeError`, as Python does, for an option that is not there (naming the nearest) or that is missing; `DataError` for a
+    value that is none of its choices or out of its range.
     """
     fields = fields_of(request)
     known = {field.name for field in fields}
@@ -79,7 +83,40 @@ def completed(verb: str, request: type, given: Mapping[str, Any]) -> dict[str, A
     missing = [repr(field.name) for field in fields if field.required and field.name not in given]
     if missing:
         raise TypeError(f"{verb}() lacks the keyword argument {' and '.join(missing)}")
-    return {field.name: given.get(field.name, field.option.default) for field in fields}
+    return {
+        field.name: checked(field, given[field.name]) if field.name in given else field.option.default
+        for field in fields
+    }
+
+
+_CHECKED_BELOW = ("device",)
+"""Options that take more than their choices (`cuda:1`)."""
+
+
+def checked(field: Field, value: Any) -> Any:
+    """As the command line would have refused or read it."""
+    members = get_args(field.type) if get_origin(field.type) in (Union, UnionType) else (field.type,)
+    members = tuple(member for member in members if member is not NoneType)
+    if value is None or field.name in _CHECKED_BELOW:
+        return value
+    choices = [choice for member in members if get_origin(member) is Literal for choice in get_args(member)]
+    if len(members) == 1 and choices:
+        if str(value) not in choices:
+            raise DataError(f"unknown {field.name} '{value}': {did_you_mean(str(value), choices)}")
+        return str(value)
+    if isinstance(value, str | Path) and len(members) == 1 and get_origin(members[0]) is Sequence:
+        return (value,)
+    if isinstance(value, int | float):
+        _check_range(field, value / field.option.factor)
+    return value
+
+
+def _check_range(field: Field, value: float) -> None:
+    least, most = field.option.least, field.option.most
+    if least is not None and not value >= least:  # NaN is not either
+        raise DataError(f"{field.name} {value * field.option.factor:g}: give {least * field.option.factor:g} or more")
+    if most is not None and not value <= most:
+        raise DataError(f"{field.name} {value * field.option.factor:g}: give {most * field.option.factor:g} or less")
 
 
 def recipe_sections(request: type, given: Mapping[str, Any]) -> dict[str, Any]:
