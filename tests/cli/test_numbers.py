@@ -37,5 +37,5 @@ def test_options_are_finite(command: str, value: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0])
 def test_so_are_those_of_the_library(value: float, tmp_path: Path) -> None:
-    with pytest.raises(DelineateError, match="GiB"):
+    with pytest.raises(DelineateError, match="cache_limit"):
         delineate.train(tmp_path, method="unet", out=tmp_path / "r", cache_limit=value)

@@ -346,7 +346,7 @@ def test_the_place_is_new_and_outside_and_nothing_is_left_half_written(
     for out, words in ((tmp_path / "full", "not empty"), (data / "images" / "new", "lies inside"), (data, "not empty")):
         with pytest.raises(DataError, match=words):
             delineate.convert_data(data, to="folders", out=out)
-    with pytest.raises(DataError, match="unknown form 'foldrs': did you mean 'folders'"):
+    with pytest.raises(DataError, match="unknown to 'foldrs': did you mean 'folders'"):
         delineate.convert_data(data, to="foldrs", out=tmp_path / "new")  # type: ignore[arg-type]
 
     def fail(*_: Any) -> None:

@@ -21,7 +21,7 @@ def path(given: Path | str | None) -> Path | None:
 
 def several(given: _One | Sequence[_One]) -> Sequence[_One]:
     """One file, folder or data set alone is a list of one; a text is no list of its letters."""
-    return given if isinstance(given, Sequence) and not isinstance(given, str) else [given]  # type: ignore[list-item]
+    return given if isinstance(given, Sequence) and not isinstance(given, str) else [given]
 
 
 def spacing(given: str | Sequence[float] | None) -> Sequence[float] | None:
