@@ -273,8 +273,8 @@ def test_what_is_refused(suggest: Suggest, trained: Path, data: Path, tmp_path: 
     )
     for options, words in (
         ({"count": 13}, r"--count 13: .*squares has 12 images to choose from; give fewer"),
-        ({"count": 0}, "--count 0: give 1 or more"),
-        ({"per_group": 0}, "--per-group 0: give 1 or more"),
+        ({"count": 0}, "count 0: give 1 or more"),
+        ({"per_group": 0}, "per_group 0: give 1 or more"),
         ({"out": tmp_path / "next.txt"}, "a CSV file; give a name that ends with .csv"),
         ({"overwrite": False}, "next.csv is there already; give another --out, or --overwrite to replace it"),
         ({"out": tmp_path / "own.csv"}, "own.csv is there already, and no list of suggestions of Delineate"),
