@@ -81,7 +81,9 @@ def _line(one: CountSeries, index: int, of: int, frame: _LogAxes) -> Html:
         if point.low is not None and point.high is not None:
             words += f" ({short(point.low, 4)} to {short(point.high, 4)})"
             bottom, top = (min(max(frame.at_y(end), TOP), HEIGHT - BOTTOM) for end in (point.low, point.high))
-            parts.append(element("line", x1=x, x2=x, y1=bottom, y2=top, class_="reach"))
-            parts += [element("line", x1=x - 3, x2=x + 3, y1=end, y2=end, class_="reach") for end in (bottom, top)]
+            parts.append(element("line", x1=x, x2=x, y1=bottom, y2=top, class_=f"reach {look}"))
+            parts += [
+                element("line", x1=x - 3, x2=x + 3, y1=end, y2=end, class_=f"reach {look}") for end in (bottom, top)
+            ]
         parts.append(element("circle", element("title", words), cx=x, cy=y, r=3.4, class_=f"dot {look}"))
     return join(*parts)
