@@ -131,7 +131,9 @@ def test_a_table_beside_folders_that_are_known_is_told(make_pairs: Callable[...,
     assert "with a split for each" in told.text
     assert "list.csv in place of the folder" in told.mend
     (root / "list.csv").write_text("case,group\na,1\n")
-    assert recognize(root).findings == []
+    (told,) = recognize(root).findings
+    assert (told.severity, told.text) == ("note", "list.csv says what belongs together, and is not used")
+    assert told.mend.startswith("--group-by ")
 
 
 def test_sources_take_paths_and_text(tmp_path: Path) -> None:

@@ -246,7 +246,7 @@ REFUSED = {
     "sampling": (["data.sampling=class_balanced"], {}, "few-shot methods draw episodes"),
     "class": ([], {"exclude_classes": ["RV"]}, "no foreground class 'RV'"),
     "too few": ([], {"exclude_classes": ["1"]}, "6 slices of 42 would be left"),
-    "kind": ([], {"episodes": "superpixels"}, r"episodes\.kind"),
+    "kind": ([], {"episodes": "superpixels"}, r"unknown episodes 'superpixels': did you mean 'superpixel'\?"),
     "axis": ([], {"axis": 1}, "holds no volumes"),
 }
 

@@ -236,7 +236,7 @@ def test_what_is_refused(study: Run, discs: Path, tmp_path: Path) -> None:
         ({"labeled_groups": (), "fractions": "a"}, DataError, "expected numbers"),
         ({"labeled_groups": (), "fractions": ".3,.31"}, DataError, "must rise and differ"),
         ({"labeled_groups": "2,2"}, DataError, "names a number twice"),
-        ({"draws": 0}, DataError, "--draws must be at least 1"),
+        ({"draws": 0}, DataError, "draws 0: give 1 or more"),
         ({"ema": 1.0}, RecipeError, "--ema 1"),
         ({"metrics": ["dcie"]}, DataError, "did you mean 'dice'"),
         ({"settings": [*SMALL, "engine.seed=3"]}, RecipeError, "states this itself; use --seeds"),

@@ -37,9 +37,7 @@ _FILLERS = frozenset(
 )
 """What else is in the name of a file that divides a set: `train_list.txt`, `split_patients.json`."""
 _COLUMNS = frozenset({"split", "fold", "set", "subset", "partition"})
-_PEOPLE = re.compile(
-    r"(?:patient|subject|person|lesion|sequence|video|case|study)(?:[-_ ]?(?:id|name|number|no|code))?"
-)
+_PEOPLE = re.compile(r"(?:patient|subject|person|lesion|sequence|video|study)(?:[-_ ]?(?:id|name|number|no|code))?")
 _DEPTH = 2
 """Folders within folders in which such files are looked for."""
 _MOST = 200
@@ -65,7 +63,10 @@ def told_aside(tree: Tree, divided: bool, grouped: bool) -> list[Finding]:
     if not grouped:
         people = {path: next((name for name in each if _PEOPLE.fullmatch(name)), "") for path, each in columns.items()}
         for path, name in people.items():
-            if name and len(columns[path]) > 1:
+            if columns[path] >= {"case", "group"}:
+                text = f"{_shown(tree, [path])} says what belongs together, and is not used"
+                findings.append(Finding("note", text, f"--group-by {path} uses it"))
+            elif name and len(columns[path]) > 1:
                 text = f"{_shown(tree, [path])} has a column '{name}', which is not read, and no names tell what belongs together"
                 findings.append(Finding("note", text, "say it with --group-by and a CSV file: case,group"))
     return findings
