@@ -18,22 +18,10 @@ __all__ = ["told_aside"]
 
 _SUFFIXES = frozenset({".txt", ".lst", ".list", ".csv", ".tsv", ".json", ".yaml", ".yml", ".xlsx"})
 _DIVIDING = frozenset({*SPLIT_NAMES, "split", "splits", "fold", "folds", "partition", "partitions"})
-_FILLERS = frozenset(
-    {"list", "lists", "id", "ids", "name", "names", "file", "files", "filenames", "index", "indices", "of", "and"}
-    | {
-        "set",
-        "sets",
-        "data",
-        "dataset",
-        "image",
-        "images",
-        "case",
-        "cases",
-        "patient",
-        "patients",
-        "subject",
-        "subjects",
-    }
+_FILLERS = (
+    *("list", "lists", "id", "ids", "name", "names", "file", "files", "filenames", "index", "indices", "of", "and"),
+    *("set", "sets", "data", "dataset", "image", "images"),
+    *("case", "cases", "patient", "patients", "subject", "subjects"),
 )
 """What else is in the name of a file that divides a set: `train_list.txt`, `split_patients.json`."""
 _COLUMNS = frozenset({"split", "fold", "set", "subset", "partition"})
@@ -79,7 +67,7 @@ def _is_list(path: Path) -> bool:
 
 def _divides(path: Path) -> bool:
     words = [word for word in tokens_of(path.stem) if not word.isdigit()]
-    return any(word in _DIVIDING for word in words) and all(word in _DIVIDING | _FILLERS for word in words)
+    return any(word in _DIVIDING for word in words) and all(word in _DIVIDING or word in _FILLERS for word in words)
 
 
 def _columns_of(path: Path) -> set[str]:
