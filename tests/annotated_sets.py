@@ -10,6 +10,11 @@ from typing import Any
 import cv2
 import numpy as np
 
+from delineate.data.cases.pixels import case_mask
+from delineate.data.core.manifest import Manifest
+from delineate.data.layouts.source import DataSource
+from delineate.data.loading.open_data import open_data
+
 HEIGHT, WIDTH = 24, 32
 SQUARE = [4.0, 5.0, 14.0, 5.0, 14.0, 15.0, 4.0, 15.0]
 """Rows 5…14, columns 4…13: 100 pixels."""
@@ -86,3 +91,15 @@ def write_yolo(path: Path, lines: Sequence[str]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{line}\n" for line in lines))
     return path
+
+
+def opened(root: Path, **said: Any) -> Manifest:
+    """The data set of a folder."""
+    return open_data(DataSource(root, **said))[0]
+
+
+def mask_of(manifest: Manifest, name: str) -> np.ndarray:
+    """Class indices of a case."""
+    mask = case_mask(manifest, next(case for case in manifest.cases if case.id == name))
+    assert mask is not None
+    return mask

@@ -11,14 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annotated_sets import CORNER, HEIGHT, SQUARE, WIDTH, write_images
+from annotated_sets import CORNER, HEIGHT, SQUARE, WIDTH, mask_of, opened, write_images
 from delineate.common.errors import DataError
 from delineate.data.cases.pixels import case_mask
-from delineate.data.core.manifest import ClassTable, Manifest
+from delineate.data.core.manifest import ClassTable
 from delineate.data.formats.annotations.outlines import Bitmap, Circle, Mark, Outline, Rings, boxes_of, painted
 from delineate.data.formats.registry import open_image
-from delineate.data.layouts.source import DataSource
-from delineate.data.loading.open_data import open_data
 from delineate.inference.geojson import write_geojson
 from delineate.inference.outlines import Outlines
 
@@ -54,16 +52,6 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "set"
 
 
-def opened(root: Path, **said: Any) -> Manifest:
-    return open_data(DataSource(root, **said))[0]
-
-
-def mask_of(manifest: Manifest, name: str) -> np.ndarray:
-    mask = case_mask(manifest, next(case for case in manifest.cases if case.id == name))
-    assert mask is not None
-    return mask
-
-
 def test_annotations_of_qupath_become_masks(root: Path) -> None:
     write(root / "outlines" / "a.geojson", feature("tumor", SQUARE, INNER))
     write(root / "outlines" / "b.geojson", feature("stroma"), feature("tumor", CORNER, INNER, kind="MultiPolygon"))
@@ -80,7 +68,7 @@ def test_annotations_of_qupath_become_masks(root: Path) -> None:
     assert np.bincount(mask_of(manifest, "c").ravel(), minlength=256)[[2, 255]].tolist() == [80, 100]
     told = " | ".join(manifest.notes)
     assert "3 files of GeoJSON: 6 shapes drawn as masks" in told
-    assert "objects of different classes overlap in 1 image (b)" in told or "overlap in 2 images" in told
+    assert "objects of different classes overlap in 2 images (b, c)" in told
     assert [case.id for case in manifest.cases if not case.masks] == ["d"]  # nobody has exported it
 
 
@@ -140,9 +128,8 @@ def test_two_images_of_one_name_are_not_guessed(root: Path) -> None:
     write_images(root / "images", ["a.bmp"])
     write(root / "a.geojson", feature())
     write(root / "e.geojson", feature())
-    with pytest.raises(DataError, match=r"e \(e\.geojson\)") as caught:
+    with pytest.raises(DataError, match=r"1 image of GeoJSON that is not in .*: e \(e\.geojson\)"):
         opened(root)
-    assert "could be several files" in str(caught.value) or "not in" in str(caught.value)
     (root / "e.geojson").unlink()
     with pytest.raises(DataError, match=r"could be several files of .*images/a\.bmp.*images/a\.png"):
         opened(root)

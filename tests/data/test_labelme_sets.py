@@ -10,12 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
-from annotated_sets import CORNER, HEIGHT, SQUARE, WIDTH, labelme_shape, write_images, write_labelme
+from annotated_sets import CORNER, HEIGHT, SQUARE, WIDTH, labelme_shape, mask_of, opened, write_images, write_labelme
 from delineate.common.errors import DataError
-from delineate.data.cases.pixels import case_image, case_mask
-from delineate.data.core.manifest import Manifest
-from delineate.data.layouts.source import DataSource
-from delineate.data.loading.open_data import open_data
+from delineate.data.cases.pixels import case_image
 
 STEMS = "abcdef"
 
@@ -27,16 +24,6 @@ def root(tmp_path: Path) -> Path:
     for stem in STEMS:
         write_labelme(tmp_path / "set" / f"{stem}.json", f"{stem}.png", [labelme_shape("polyp")])
     return tmp_path / "set"
-
-
-def opened(root: Path, **said: Any) -> Manifest:
-    return open_data(DataSource(root, **said))[0]
-
-
-def mask_of(manifest: Manifest, name: str) -> np.ndarray:
-    mask = case_mask(manifest, next(case for case in manifest.cases if case.id == name))
-    assert mask is not None
-    return mask
 
 
 def png(pixels: np.ndarray) -> str:

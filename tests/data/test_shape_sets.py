@@ -11,12 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from annotated_sets import CORNER, HEIGHT, SQUARE, WIDTH, write_images
+from annotated_sets import CORNER, HEIGHT, SQUARE, WIDTH, mask_of, opened, write_images
 from delineate.common.errors import DataError
-from delineate.data.cases.pixels import case_mask
-from delineate.data.core.manifest import Manifest
-from delineate.data.layouts.source import DataSource
-from delineate.data.loading.open_data import open_data
 
 NAMES = [f"{letter}.png" for letter in "abcdef"]
 
@@ -26,16 +22,6 @@ def root(tmp_path: Path) -> Path:
     """A folder with six images."""
     write_images(tmp_path / "set" / "images", NAMES)
     return tmp_path / "set"
-
-
-def opened(root: Path, **said: Any) -> Manifest:
-    return open_data(DataSource(root, **said))[0]
-
-
-def mask_of(manifest: Manifest, name: str) -> np.ndarray:
-    mask = case_mask(manifest, next(case for case in manifest.cases if case.id == name))
-    assert mask is not None
-    return mask
 
 
 def cvat(path: Path, shapes: Sequence[str], subsets: Sequence[str] = (), more: str = "") -> None:

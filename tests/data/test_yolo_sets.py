@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from annotated_sets import CORNER, SQUARE, write_images, write_yolo, yolo_line
+from annotated_sets import CORNER, SQUARE, mask_of, opened, write_images, write_yolo, yolo_line
 from delineate.common.errors import DataError
-from delineate.data.cases.pixels import case_mask
-from delineate.data.core.manifest import Manifest
-from delineate.data.layouts.source import DataSource
-from delineate.data.loading.open_data import open_data
 
 STEMS = "abcdef"
-
-
-def opened(root: Path, **said: Any) -> Manifest:
-    return open_data(DataSource(root, **said))[0]
-
-
-def mask_of(manifest: Manifest, name: str) -> np.ndarray:
-    mask = case_mask(manifest, next(case for case in manifest.cases if case.id == name))
-    assert mask is not None
-    return mask
 
 
 def made(root: Path, images: str = "images", labels: str = "labels", stems: str = STEMS) -> Path:

@@ -117,7 +117,7 @@ def _broken_json(paths: Sequence[Path]) -> str:
 
 def _of_other_tools(tree: Tree) -> str:
     """The first file that holds outlines or boxes in a form that is known, and not read."""
-    for path in [path for path in tree.others if path.suffix.lower() in (".json", ".geojson", ".xml")][:_LOOKED_AT]:
+    for path in [path for path in tree.others if path.suffix.lower() in (".json", ".xml")][:_LOOKED_AT]:
         try:
             content = path.read_bytes()
         except OSError:
